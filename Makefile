@@ -1,0 +1,51 @@
+# Each command sets up what it needs in .venv; `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+export DAGSTER_HOME := $(CURDIR)
+export COWRIE_STATE_DIR := $(CURDIR)/var
+
+.PHONY: help demo ui test check lint types layers bench clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo  ## make logs of a few days, materialize everything into SQLite, print what came out
+	$(BIN)/cowrie-pipeline demo
+
+ui: $(VENV)/.demo  ## open Dagster's webserver and daemon on localhost:3000
+	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
+
+test: $(VENV)/.dev  ## all tests, on SQLite and on PostgreSQL
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: lint types layers  ## lint, types, layers
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## measure the figures of docs/benchmarks.md side by side with their references
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+clean:  ## remove the environment, the state and the caches
+	rm -rf $(VENV) var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo

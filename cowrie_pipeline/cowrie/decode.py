@@ -1,0 +1,210 @@
+"""One line of a log decoded into a typed event, or the true reason why it cannot be.
+
+Belongs here: JSON, text encodings, the types of fields by version, timestamps.
+Does not belong here: where the line comes from (lines.py), what the event adds to a session (fold.py).
+"""
+
+import codecs
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from cowrie_pipeline.cowrie.events import EVENT_TYPES, AnyKnownEvent, CowrieEvent, UnknownEvent
+
+__all__ = ["DeadLetterError", "Oddities", "Reason", "decode_event", "duration_ms", "parse_timestamp"]
+
+_MAX_COUNTED_NAMES = 1000
+_MIN_TIMESTAMP_LENGTH = len("2016-01-01T00:00:00")
+
+
+class Reason(StrEnum):
+    """Why a line is a dead letter."""
+
+    NOT_JSON = "not_json"
+    CUT = "cut"
+    NOT_AN_OBJECT = "not_an_object"
+    NO_EVENT_ID = "no_event_id"
+    NO_TIMESTAMP = "no_timestamp"
+    BAD_TIMESTAMP = "bad_timestamp"
+    BAD_ENCODING = "bad_encoding"
+    TOO_LONG = "too_long"
+    NOT_A_COWRIE_LOG = "not_a_cowrie_log"
+
+
+class DeadLetterError(Exception):
+    """A line that is no event; `reason` says what is wrong with it."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Oddities:
+    """What was read although it was not expected, counted by name."""
+
+    unknown_events: Counter[str] = field(default_factory=Counter)
+    unknown_fields: Counter[str] = field(default_factory=Counter)
+    odd_types: Counter[str] = field(default_factory=Counter)
+    replaced_encodings: int = 0
+
+    def count(self, which: Counter[str], name: str) -> None:
+        """Count `name`; the number of different names kept is bounded, whatever a log holds."""
+        which[name if name in which or len(which) < _MAX_COUNTED_NAMES else "(others)"] += 1
+
+
+# Two backslashes: in JSON source they stand for one, so the event's text shows `\xff`.
+_SHOW_BYTES = "cowrie_pipeline.show_bytes"
+
+
+def _show_bytes(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)  # noqa: S101 - it is registered for decoding only
+    return "".join(f"\\\\x{byte:02x}" for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_SHOW_BYTES, _show_bytes)
+
+_decode_known = msgspec.json.Decoder(AnyKnownEvent).decode
+
+
+def decode_event(line: bytes, oddities: Oddities) -> CowrieEvent:
+    """Decode one stripped line.
+
+    A line that fits the types of events.py is decoded in one go. Any other takes a tolerant second way: unknown
+    events and fields, values of an odd type (left out of the event and counted) and text that is no valid UTF-8
+    (its bytes shown as `\\xff`, as Cowrie itself writes them) never make an event unreadable.
+
+    Raises:
+        DeadLetterError: the line is no JSON object with an event id and a timestamp.
+    """
+    try:
+        event: CowrieEvent = _decode_known(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_tolerantly(line, oddities)
+    # msgspec does not look at text that it skips, so invalid UTF-8 there would pass unseen
+    if not line.isascii():
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            oddities.replaced_encodings += 1
+    return event
+
+
+def _decode_tolerantly(line: bytes, oddities: Oddities) -> CowrieEvent:
+    content = _parse_object(line, oddities)
+    event_id = content.pop("eventid", None)
+    if not isinstance(event_id, str) or not event_id:
+        raise DeadLetterError(Reason.NO_EVENT_ID, f"expected a text in `eventid`, found {_shown(event_id)}")
+    if not isinstance(content.get("timestamp"), str):
+        raise DeadLetterError(
+            Reason.NO_TIMESTAMP, f"expected a text in `timestamp`, found {_shown(content.get('timestamp'))}"
+        )
+    kind = EVENT_TYPES.get(event_id)
+    if kind is None:
+        oddities.count(oddities.unknown_events, event_id)
+        known = set(CowrieEvent.__struct_fields__)
+        others = {name: value for name, value in content.items() if name not in known}
+        content = {name: value for name, value in content.items() if name in known}
+        return UnknownEvent(event_id=event_id, fields=others, **_fitting(UnknownEvent, content, oddities))
+    for name in content.keys() - set(kind.__struct_fields__):
+        oddities.count(oddities.unknown_fields, name)
+        del content[name]
+    return kind(**_fitting(kind, content, oddities))
+
+
+def _parse_object(line: bytes, oddities: Oddities) -> dict[str, Any]:
+    """Parse a line as a JSON object in the most tolerant way that is still unambiguous."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        text = line.decode("utf-8", _SHOW_BYTES)
+        encoding_was_replaced = True
+    else:
+        encoding_was_replaced = False
+    try:
+        # strict=False lets control characters pass inside strings
+        content = json.loads(text, strict=False)
+    except RecursionError:
+        raise DeadLetterError(Reason.NOT_JSON, "nested too deeply") from None
+    except ValueError as error:
+        if encoding_was_replaced:
+            raise DeadLetterError(Reason.BAD_ENCODING, f"no valid UTF-8, and no JSON without it: {error}") from None
+        if text.startswith("{") and _ends_early(error, text):
+            raise DeadLetterError(Reason.CUT, f"the object does not end: {error}") from None
+        raise DeadLetterError(Reason.NOT_JSON, str(error)) from None
+    if not isinstance(content, dict):
+        raise DeadLetterError(Reason.NOT_AN_OBJECT, f"expected a JSON object, found {_shown(content)}")
+    oddities.replaced_encodings += encoding_was_replaced
+    return content
+
+
+def _ends_early(error: ValueError, text: str) -> bool:
+    """Say whether a JSON text is wrong only in that it stops."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    return error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+
+
+def _fitting(kind: type[CowrieEvent], content: dict[str, Any], oddities: Oddities) -> dict[str, Any]:
+    """Return the values that fit the fields of `kind`; what does not fit is counted and left out."""
+    fitting = {}
+    for name, value in content.items():
+        wanted = _FIELD_TYPES[kind][name]
+        if wanted is msgspec.Raw:
+            continue  # known, never read
+        try:
+            fitting[name] = msgspec.convert(value, wanted, strict=False)
+        except msgspec.ValidationError:
+            oddities.count(oddities.odd_types, name)
+    return fitting
+
+
+def _field_types(kind: type[CowrieEvent]) -> dict[str, Any]:
+    return {each.name: each.type for each in msgspec.structs.fields(kind)}
+
+
+_FIELD_TYPES = {kind: _field_types(kind) for kind in (*EVENT_TYPES.values(), UnknownEvent)}
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Return the UTC time of a `timestamp` field of any version.
+
+    Known forms: `2018-05-06T17:44:05.866769Z`, without a fraction when the microseconds were 0 (until 2019), and with
+    an offset such as `+0200` where the process does not run in UTC. A time without a zone is taken as UTC.
+
+    Raises:
+        DeadLetterError: the text is no time.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is not UTC:
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        time = None
+    # fromisoformat takes a day alone, and weeks, for a time
+    if time is None or len(text) < _MIN_TIMESTAMP_LENGTH:
+        raise DeadLetterError(
+            Reason.BAD_TIMESTAMP, f"expected a time such as 2018-05-06T17:44:05.866769Z, found {text[:100]!r}"
+        )
+    return time
+
+
+def duration_ms(duration: float | str | None, milliseconds: int | None) -> int | None:
+    """Return the milliseconds of a `duration` (seconds) or `duration_ms` field; None where neither can be true."""
+    if milliseconds is None and duration is not None:
+        try:
+            milliseconds = round(float(duration) * 1000)
+        except (ValueError, OverflowError):  # no number, or infinite
+            return None
+    # a negative duration is a clock that was set, and one over a century is no session
+    return milliseconds if milliseconds is not None and 0 <= milliseconds < 100 * 366 * 86_400_000 else None
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"

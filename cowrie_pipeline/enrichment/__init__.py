@@ -1,0 +1,1 @@
+"""What the world knows of an address: the cascade, its sources, outcomes and bogons. No SQL, no Dagster."""

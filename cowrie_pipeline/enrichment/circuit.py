@@ -1,0 +1,57 @@
+"""A circuit breaker: stop asking a service that does not answer, and try again later.
+
+Belongs here: counting failures in a row and deciding whether the next question may be sent.
+Does not belong here: clocks (times come in), sharing one breaker in a process (the caller holds it), sending.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+__all__ = ["Circuit", "CircuitState"]
+
+DEFAULT_MAX_FAILURES = 16
+DEFAULT_COOL_DOWN = timedelta(minutes=1)
+
+
+class CircuitState(StrEnum):
+    """Whether questions may pass."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Circuit:
+    """Opens after `max_failures` failures in a row, lets a trial pass after `cool_down`, closes on a success.
+
+    While half open, the first failure opens it again; whoever asks should send one question and wait for its end.
+    """
+
+    def __init__(self, *, max_failures: int = DEFAULT_MAX_FAILURES, cool_down: timedelta = DEFAULT_COOL_DOWN) -> None:
+        self.max_failures = max_failures
+        self.cool_down = cool_down
+        self._failures = 0
+        self._opened_at: datetime | None = None
+
+    def state(self, now: datetime) -> CircuitState:
+        """Return the state at `now`."""
+        if self._opened_at is None:
+            return CircuitState.CLOSED
+        return CircuitState.OPEN if now < self._opened_at + self.cool_down else CircuitState.HALF_OPEN
+
+    def allows(self, now: datetime) -> bool:
+        """Whether a question may be sent at `now`."""
+        return self.state(now) is not CircuitState.OPEN
+
+    def record_success(self) -> None:
+        """Note an answer: the service works."""
+        self._failures = 0
+        self._opened_at = None
+
+    def record_failure(self, now: datetime) -> None:
+        """Note a question that got no answer, at `now`."""
+        self._failures += 1
+        was_trial = self.state(now) is CircuitState.HALF_OPEN
+        # A failure that arrives while open was sent before: it does not prolong the pause.
+        if was_trial or (self._opened_at is None and self._failures >= self.max_failures):
+            self._opened_at = now

@@ -1,0 +1,270 @@
+"""Team Cymru by DNS: the origin ASN of an address, and what a registry knows of an AS number.
+
+Belongs here: the names that are asked, how their TXT records are read, how long an answer is good.
+Does not belong here: carrying questions (dns_client.py), whether Team Cymru is asked at all (cascade.py).
+
+Formats (team-cymru.com, "IP to ASN mapping"): `23028 | 216.90.108.0/24 | US | arin | 1998-09-25` for an address, and
+`23028 | US | arin | 2002-01-04 | TEAM-CYMRU - Team Cymru Inc., US` for an AS number. The country is the one under which
+a registry allocated the block or number. It is not a place, and must not be shown as one.
+"""
+
+import ipaddress
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import dns.name
+
+from cowrie_pipeline.enrichment.bogons import packed_address
+from cowrie_pipeline.enrichment.outcomes import Availability, Outcome, Status
+from cowrie_pipeline.enrichment.sources.dns_client import (
+    DnsAnswer,
+    DnsClient,
+    Resolver,
+    ResolverError,
+    system_resolvers,
+)
+from cowrie_pipeline.enrichment.values import asn_number, country_code, iso_day, origin_asn, registry_name, text_value
+
+__all__ = ["CymruNetworkSource", "CymruSource", "CymruTerms", "network_key", "origin_name"]
+
+RETRY_AFTER = timedelta(minutes=15)
+
+_ZONE = dns.name.from_text("asn.cymru.com.")
+_ORIGIN_V4 = dns.name.from_text("origin.asn.cymru.com.")
+_ORIGIN_V6 = dns.name.from_text("origin6.asn.cymru.com.")
+_COUNTRY_AT_END = re.compile(r",\s*[A-Z]{2}$")
+
+
+class UnreadableAnswerError(ValueError):
+    """A TXT record is not in Team Cymru's format: no answer, so it is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CymruTerms:
+    """How long what Team Cymru says is good: a hit, and the answer that there is nothing."""
+
+    hit_for: timedelta = timedelta(days=90)
+    negative_for: timedelta = timedelta(days=7)
+
+
+class _CymruService(ABC):
+    """What both services share: from keys to names, from DNS answers to outcomes."""
+
+    name: str
+    cached = True
+
+    def __init__(self, client: DnsClient | ResolverError, terms: CymruTerms) -> None:
+        self._client = client
+        self._terms = terms
+
+    @abstractmethod
+    def _name_of(self, key: str) -> dns.name.Name:
+        """Return the name to ask for `key`; raise ValueError where there is nothing to ask."""
+
+    @abstractmethod
+    def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:
+        """Return the facts in `texts`, empty where they say that there are none; raise UnreadableAnswerError."""
+
+    def availability(self) -> Availability:
+        """Say which resolver is asked, or why none can be."""
+        if isinstance(self._client, ResolverError):
+            return Availability(usable=False, reason=str(self._client))
+        return Availability(usable=True, reason=f"by DNS through {', '.join(map(str, self._client.resolvers))}")
+
+    def look_up(self, keys: Sequence[str], *, now: datetime) -> list[Outcome]:
+        """Ask about every distinct key once; give one outcome per key, in the order of `keys`."""
+        outcomes: dict[str, Outcome] = {}
+        names: dict[str, dns.name.Name] = {}
+        for key in keys:
+            try:
+                names[key] = self._name_of(key)
+            except ValueError as error:
+                outcomes[key] = self._outcome(key, Status.NOT_APPLICABLE, now, error=str(error))
+        if isinstance(self._client, ResolverError):
+            answers = [DnsAnswer(error=str(self._client))] * len(names)
+        else:
+            answers = self._client.ask(list(names.values()), now=now)
+        for key, answer in zip(names, answers, strict=True):
+            outcomes[key] = self._judge(key, answer, now)
+        return [outcomes[key] for key in keys]
+
+    def _judge(self, key: str, answer: DnsAnswer, now: datetime) -> Outcome:
+        error = answer.error
+        payload: Mapping[str, Any] = {}
+        if error is None:
+            try:
+                payload = self._read(key, answer.texts)
+            except UnreadableAnswerError as unreadable:
+                error = str(unreadable)
+        if error is not None:
+            return self._outcome(key, Status.ERROR, now, answer, retry_at=now + RETRY_AFTER, error=error)
+        if not payload:
+            return self._outcome(key, Status.NOT_FOUND, now, answer, expires_at=now + self._terms.negative_for)
+        return self._outcome(key, Status.HIT, now, answer, payload=payload, expires_at=now + self._terms.hit_for)
+
+    def _outcome(
+        self,
+        key: str,
+        status: Status,
+        now: datetime,
+        answer: DnsAnswer | None = None,
+        *,
+        payload: Mapping[str, Any] | None = None,
+        expires_at: datetime | None = None,
+        retry_at: datetime | None = None,
+        error: str | None = None,
+    ) -> Outcome:
+        return Outcome(
+            service=self.name,
+            key=key,
+            status=status,
+            fetched_at=now,
+            payload=payload or {},
+            expires_at=expires_at,
+            retry_at=retry_at,
+            response_code=answer.rcode if answer else None,
+            latency_ms=answer.latency_ms if answer else None,
+            error=error,
+        )
+
+
+class CymruSource(_CymruService):
+    """The origin of an address, by its text as key.
+
+    Payload: `asn` and `origins` (int, list of int: a prefix can be announced by several), `prefix` (CIDR), `country` (of
+    the registry's allocation, no place), `registry`, `allocated` (ISO day). What the answer leaves blank is absent.
+    """
+
+    name = "cymru"
+
+    def _name_of(self, key: str) -> dns.name.Name:
+        return origin_name(key)
+
+    def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:
+        records = _readable(texts, _read_origin)
+        # Several records are several covering prefixes, of which the longest is the route; the rest settles a tie.
+        return max(records, key=lambda record: (_prefix_length(record), -record["asn"]), default={})
+
+
+class CymruNetworkSource(_CymruService):
+    """What a registry knows of an AS number, by `AS23028` as key (see `network_key`).
+
+    Payload: `asn`, `country` (of registration), `registry`, `allocated` (ISO day), `description` as it was sent, and
+    `organization`: the description without the `, US` at its end, which repeats the country.
+    """
+
+    name = "cymru_asn"
+
+    def _name_of(self, key: str) -> dns.name.Name:
+        number = origin_asn(key.removeprefix("AS"))
+        if number is None:
+            raise ValueError(f"expected a public AS number as AS23028, found {key!r}")
+        return dns.name.from_text(network_key(number), _ZONE)
+
+    def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:
+        asked = asn_number(key.removeprefix("AS"))
+        records = _readable(texts, _read_network)
+        return next((record for record in records if record["asn"] == asked), {})
+
+
+def network_key(asn: int) -> str:
+    """Return the key under which `cymru_asn` knows an AS number."""
+    return f"AS{asn}"
+
+
+def origin_name(address: str) -> dns.name.Name:
+    """Return the name that holds an address's origin: its octets, or for IPv6 its nibbles, last first.
+
+    Raises:
+        ValueError: `address` is no IP address.
+    """
+    packed = packed_address(address)
+    if len(packed) == 4:
+        return dns.name.Name([str(octet).encode() for octet in reversed(packed)]).concatenate(_ORIGIN_V4)
+    return dns.name.Name([bytes([digit]) for digit in reversed(packed.hex().encode())]).concatenate(_ORIGIN_V6)
+
+
+def _fields(text: str, count: int) -> list[str]:
+    """Split a record into `count` fields; the last takes what is left, and what is missing is empty."""
+    fields = [field.strip() for field in text.split("|", count - 1)]
+    if len(fields) < 2:
+        raise UnreadableAnswerError(f"expected fields separated by |, found {text[:80]!r}")
+    return fields + [""] * (count - len(fields))
+
+
+def _readable(texts: Sequence[str], read: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Read every record; keep those with facts.
+
+    Raises:
+        UnreadableAnswerError: there are records, and none can be read.
+    """
+    records: list[dict[str, Any]] = []
+    problems: list[UnreadableAnswerError] = []
+    for text in texts:
+        try:
+            records.append(read(text))
+        except UnreadableAnswerError as error:
+            problems.append(error)
+    if problems and not records:
+        raise problems[0]
+    return [record for record in records if record]
+
+
+def _read_origin(text: str) -> dict[str, Any]:
+    """Return the facts of one origin record, none where it names no AS number that can be an origin."""
+    numbers, prefix, country, registry, allocated = _fields(text, 5)
+    origins = [number for number in map(origin_asn, _asn_words(numbers, text)) if number is not None]
+    if not origins:
+        return {}
+    return _present(
+        asn=origins[0],
+        origins=origins,
+        prefix=_prefix(prefix),
+        country=country_code(country),
+        registry=registry_name(registry),
+        allocated=iso_day(allocated),
+    )
+
+
+def _read_network(text: str) -> dict[str, Any]:
+    """Return the facts of one AS number's record, none where it names none."""
+    numbers, country, registry, allocated, description = _fields(text, 5)
+    asn = next(map(asn_number, _asn_words(numbers, text)), None)
+    if asn is None:
+        return {}
+    return _present(
+        asn=asn,
+        country=country_code(country),
+        registry=registry_name(registry),
+        allocated=iso_day(allocated),
+        description=text_value(description),
+        organization=text_value(_COUNTRY_AT_END.sub("", description)),
+    )
+
+
+def _asn_words(field: str, text: str) -> list[str]:
+    """Split a field of AS numbers, in which "NA" stands for none."""
+    words = [word for word in field.split() if word != "NA"]
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise UnreadableAnswerError(f"expected AS numbers first, found {text[:80]!r}")
+    return words
+
+
+def _prefix(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        return None
+
+
+def _prefix_length(record: Mapping[str, Any]) -> int:
+    """Return the length of a record's prefix, -1 where it has none."""
+    return int(record.get("prefix", "/-1").rpartition("/")[2])
+
+
+def _present(**facts: Any) -> dict[str, Any]:
+    return {name: fact for name, fact in facts.items() if fact is not None}

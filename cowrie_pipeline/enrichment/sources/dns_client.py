@@ -1,0 +1,325 @@
+"""Thousands of TXT questions over a few UDP sockets, never more than a set number at once.
+
+Belongs here: which resolver is asked, matching replies to questions, time-outs, repeats, the way to TCP, the circuit.
+Does not belong here: what a TXT record says (cymru.py).
+
+One socket for each question costs more than the question. Here a few connected sockets carry all of them: the kernel
+drops what comes from elsewhere, and a reply counts only if its id and its question are those of an open question.
+Messages are read by dnspython. A question is written as header, name and type, since rendering a whole message takes
+five times as long and gives the same octets.
+"""
+
+import asyncio
+import ipaddress
+import secrets
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import dns.asyncquery
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rdtypes.ANY.TXT
+import dns.resolver
+
+from cowrie_pipeline.enrichment.circuit import Circuit, CircuitState
+
+__all__ = ["DnsAnswer", "DnsClient", "Resolver", "ResolverError", "system_resolvers"]
+
+DNS_PORT = 53
+MAX_TRIES = 3
+SOCKETS_PER_RESOLVER = 4
+# So many questions go first; the others follow when one of these has been answered.
+FIRST_QUESTIONS = 16
+MAX_SYSTEM_RESOLVERS = 3  # as many as the C library reads from resolv.conf
+
+_HEADER = struct.Struct("!HHHHHH")
+_QUESTION_END = struct.pack("!HH", dns.rdatatype.TXT, dns.rdataclass.IN)
+_ANSWERED = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
+
+
+class ResolverError(ValueError):
+    """No resolver can be told from the settings or the system; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """A DNS server that is asked, by its IP address."""
+
+    address: str
+    port: int = DNS_PORT
+
+    @classmethod
+    def parse(cls, text: str) -> "Resolver":
+        """Read `address`, `address:port` or `[address]:port`.
+
+        Raises:
+            ResolverError: `text` is none of these.
+        """
+        host, port = text, str(DNS_PORT)
+        if text.startswith("["):
+            host, _, rest = text[1:].partition("]")
+            port = rest.removeprefix(":") or port
+        elif text.count(":") == 1:
+            host, _, port = text.partition(":")
+        try:
+            address = str(ipaddress.ip_address(host))
+            number = int(port)
+        except ValueError:
+            number = 0
+        if not 0 < number < 65536:
+            raise ResolverError(
+                f"expected a resolver as 9.9.9.9, 9.9.9.9:53 or [2620:fe::fe]:53, found {text!r}; "
+                "set COWRIE_CYMRU_RESOLVER to one of these forms"
+            )
+        return cls(address, number)
+
+    def __str__(self) -> str:
+        """Write it as the setting is written."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def system_resolvers(path: Path = Path("/etc/resolv.conf")) -> tuple[Resolver, ...]:
+    """Return the first resolvers that the system names.
+
+    Raises:
+        ResolverError: the file is missing or names none.
+    """
+    reader = dns.resolver.Resolver(configure=False)
+    try:
+        reader.read_resolv_conf(str(path))
+    except (OSError, dns.exception.DNSException) as error:
+        raise ResolverError(
+            f"expected the system's resolvers in {path}, found none ({type(error).__name__}); "
+            "set COWRIE_CYMRU_RESOLVER to the address of one"
+        ) from error
+    return tuple(Resolver(str(each), reader.port) for each in reader.nameservers[:MAX_SYSTEM_RESOLVERS])
+
+
+@dataclass(frozen=True, slots=True)
+class DnsAnswer:
+    """What became of one question.
+
+    `texts` holds a text for each TXT record, its chunks joined; empty where the name does not exist or has none.
+    `error` says why there is no answer, and is None where there is one. `rcode` is None where nothing came back.
+    """
+
+    texts: tuple[str, ...] = ()
+    rcode: int | None = None
+    latency_ms: float | None = None
+    error: str | None = None
+
+
+class DnsClient:
+    """Asks `resolvers` for TXT records; a repeat goes to the next of them.
+
+    `timeout` is in seconds and for one try, of which there are three at most. `circuit` is told how every question
+    ended, and asked before each; whoever wants it shared between clients hands the same one to all.
+    """
+
+    def __init__(
+        self, resolvers: Sequence[Resolver], *, max_in_flight: int, timeout: float, circuit: Circuit
+    ) -> None:
+        self.resolvers = tuple(resolvers)
+        self._max_in_flight = max(1, max_in_flight)
+        self._timeout = timeout
+        self._circuit = circuit
+
+    def ask(self, names: Sequence[dns.name.Name], *, now: datetime) -> list[DnsAnswer]:
+        """Ask for the TXT records of each name; give one answer per name, in their order.
+
+        Runs its own event loop, in a thread of its own where the calling thread runs one already.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._run(names, now)
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            return executor.submit(self._run, names, now).result()
+
+    def _run(self, names: Sequence[dns.name.Name], now: datetime) -> list[DnsAnswer]:
+        batch = _Batch(self.resolvers, self._timeout, self._circuit, now)
+        with asyncio.Runner() as runner:
+            return runner.run(batch.ask_all(names, self._max_in_flight))
+
+
+class _Batch:
+    """The questions of one call, and the sockets they share."""
+
+    def __init__(self, resolvers: Sequence[Resolver], timeout: float, circuit: Circuit, now: datetime) -> None:
+        self._resolvers = resolvers
+        self._timeout = timeout
+        self._circuit = circuit
+        self._now = now
+        self._started = time.monotonic()
+        self._channels: dict[Resolver, list[_Channel]] = {}
+        self._opening = asyncio.Lock()
+        self._warm = asyncio.Event()
+
+    async def ask_all(self, names: Sequence[dns.name.Name], max_in_flight: int) -> list[DnsAnswer]:
+        answers: list[DnsAnswer | None] = [None] * len(names)
+        left = iter(range(len(names)))
+        trial = self._circuit.state(self._clock()) is CircuitState.HALF_OPEN
+        first = min(1 if trial else FIRST_QUESTIONS, max_in_flight)
+
+        async def work(number: int) -> None:
+            if number >= first:
+                await self._warm.wait()
+            try:
+                for index in left:
+                    answers[index] = await self._ask(names[index])
+            finally:
+                self._warm.set()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(min(max_in_flight, len(names))):
+                    group.create_task(work(number))
+        finally:
+            for channel in (each for channels in self._channels.values() for each in channels):
+                channel.close()
+            # A transport closes its socket in the loop's next round.
+            await asyncio.sleep(0)
+        return [answer for answer in answers if answer is not None]
+
+    def _clock(self) -> datetime:
+        return self._now + timedelta(seconds=time.monotonic() - self._started)
+
+    async def _ask(self, name: dns.name.Name) -> DnsAnswer:
+        """Ask one question until it is answered, three times at most."""
+        if not self._circuit.allows(self._clock()):
+            return DnsAnswer(error="not asked: the resolver gave no answer to many questions in a row")
+        began = time.perf_counter()
+        problem, rcode = "", None
+        for number in range(MAX_TRIES):
+            resolver = self._resolvers[number % len(self._resolvers)]
+            try:
+                message = await self._try(resolver, name)
+            except (TimeoutError, OSError, EOFError, dns.exception.DNSException) as error:
+                problem = f"{resolver}: {_in_words(error)}"
+                continue
+            rcode = message.rcode()
+            if rcode in _ANSWERED:
+                self._circuit.record_success()
+                self._warm.set()
+                return DnsAnswer(_texts_of(message), rcode, (time.perf_counter() - began) * 1000)
+            problem = f"{resolver}: {dns.rcode.to_text(rcode)}"
+        self._circuit.record_failure(self._clock())
+        return DnsAnswer(
+            rcode=rcode,
+            latency_ms=(time.perf_counter() - began) * 1000,
+            error=f"no answer in {MAX_TRIES} tries; the last: {problem}",
+        )
+
+    async def _try(self, resolver: Resolver, name: dns.name.Name) -> dns.message.Message:
+        """Send a question once and wait for its reply; a truncated reply is asked for again over TCP."""
+        channel = await self._channel(resolver)
+        wire = await channel.exchange(name.to_wire() + _QUESTION_END, self._timeout)
+        message = dns.message.from_wire(wire, ignore_trailing=True, raise_on_truncation=False)
+        if not message.flags & dns.flags.TC:
+            return message
+        query = dns.message.make_query(name, dns.rdatatype.TXT)
+        return await dns.asyncquery.tcp(query, resolver.address, timeout=self._timeout, port=resolver.port)
+
+    async def _channel(self, resolver: Resolver) -> "_Channel":
+        """Return the socket to `resolver` with the fewest open questions, opening its sockets at first use."""
+        async with self._opening:
+            if resolver not in self._channels:
+                self._channels[resolver] = [await _open_channel(resolver) for _ in range(SOCKETS_PER_RESOLVER)]
+        return min(self._channels[resolver], key=_Channel.load)
+
+
+class _Channel(asyncio.DatagramProtocol):
+    """One connected UDP socket and its open questions, by id."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.DatagramTransport
+        self._open: dict[int, tuple[bytes, asyncio.Future[bytes]]] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def load(self) -> int:
+        return len(self._open)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    async def exchange(self, question: bytes, timeout: float) -> bytes:
+        """Send `question` (name, type and class) under a fresh id and return the reply to it.
+
+        Raises:
+            TimeoutError: nothing came within `timeout` seconds.
+            OSError: the question could not be sent, or nobody listens there.
+        """
+        loop = asyncio.get_running_loop()
+        number = next(each for each in _random_ids() if each not in self._open)
+        reply: asyncio.Future[bytes] = loop.create_future()
+        self._open[number] = (question.lower(), reply)
+        timer = loop.call_later(timeout, _fail, reply, TimeoutError())
+        try:
+            self._transport.sendto(_HEADER.pack(number, dns.flags.RD, 1, 0, 0, 0) + question)
+            return await reply
+        finally:
+            timer.cancel()
+            del self._open[number]
+
+    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 - the socket is connected
+        if len(data) < _HEADER.size:
+            return
+        number, flags, *_ = _HEADER.unpack_from(data)
+        question, reply = self._open.get(number, (b"", None))
+        if reply is None or reply.done() or not flags & dns.flags.QR:
+            return
+        # Lower-casing octets is safe: a label's length is below 64, and "A" is 65.
+        if data[_HEADER.size : _HEADER.size + len(question)].lower() == question:
+            reply.set_result(data)
+
+    def error_received(self, exc: Exception) -> None:
+        # ICMP names no question: whatever is open on this socket was sent in vain, or will be asked again.
+        for _, reply in self._open.values():
+            _fail(reply, exc)
+
+
+async def _open_channel(resolver: Resolver) -> _Channel:
+    loop = asyncio.get_running_loop()
+    _, channel = await loop.create_datagram_endpoint(_Channel, remote_addr=(resolver.address, resolver.port))
+    return channel
+
+
+def _fail(reply: asyncio.Future[bytes], error: Exception) -> None:
+    if not reply.done():
+        reply.set_exception(error)
+
+
+def _random_ids() -> Iterator[int]:
+    while True:
+        yield secrets.randbelow(1 << 16)
+
+
+def _texts_of(message: dns.message.Message) -> tuple[str, ...]:
+    """Return the text of every TXT record in the answer, whose chunks are one text (RFC 7208, section 3.3)."""
+    return tuple(
+        b"".join(record.strings).decode("utf-8", errors="replace")
+        for rrset in message.answer
+        for record in rrset
+        if isinstance(record, dns.rdtypes.ANY.TXT.TXT)
+    )
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, TimeoutError | dns.exception.Timeout):
+        return "no reply in time"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return f"unreadable reply ({type(error).__name__})"

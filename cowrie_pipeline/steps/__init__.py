@@ -1,0 +1,1 @@
+"""One module per asset: the work itself, called alike by Dagster and the command line."""

@@ -1,0 +1,80 @@
+"""Count sessions per network and day, as the networks were when they attacked.
+
+A session counts on the day on which it began. Loading one day can change what began on another: a session that
+crosses midnight belongs to its first day, whichever day came first. So the days of all sessions that touch the days
+asked for are counted again.
+
+Belongs here: which days are counted. Does not belong here: whose session it was (session_snapshots.py).
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from sqlalchemy import BigInteger, Connection, Date, delete, func, insert, select
+
+from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.warehouse.bulk import staged
+from cowrie_pipeline.warehouse.sql_files import read_sql
+from cowrie_pipeline.warehouse.statements import with_parameters
+from cowrie_pipeline.warehouse.tables import asn_session_counts, session_days
+
+__all__ = ["CountsReport", "count_sessions"]
+
+
+@dataclass(frozen=True, slots=True)
+class CountsReport:
+    """Networks and sessions counted, by day; network 0 stands for sessions whose network is not known."""
+
+    networks: dict[date, int] = field(default_factory=dict)
+    sessions: dict[date, int] = field(default_factory=dict)
+
+
+def count_sessions(connection: Connection, days: DayRange) -> CountsReport:
+    """Count the sessions of `days`, and of days that share a session with them and were counted before."""
+    dialect = connection.dialect.name
+    counted = sorted(set(days) | _sharing_days(connection, days))
+    with (
+        staged(connection, "counted_days", {"day": Date()}, ((day,) for day in counted)),
+        staged(connection, "touched_networks", {"asn_number": BigInteger()}) as networks,
+    ):
+        of_days = asn_session_counts.c.day.in_(counted)
+        touched = insert(networks).from_select(
+            ["asn_number"], select(asn_session_counts.c.asn_number).where(of_days).distinct()
+        )
+        connection.execute(touched)
+        connection.execute(delete(asn_session_counts).where(of_days))
+        span = DayRange(counted[0], counted[-1])
+        connection.execute(
+            with_parameters(
+                read_sql("transforms/count_sessions_by_network", dialect).statement, start=span.start, end=span.end
+            )
+        )
+        connection.execute(touched)
+        connection.exec_driver_sql(read_sql("transforms/total_sessions_of_networks", dialect).statement)
+    rows = connection.execute(
+        select(
+            asn_session_counts.c.day,
+            func.count().filter(asn_session_counts.c.asn_number > 0),
+            func.sum(asn_session_counts.c.sessions),
+        )
+        .where(asn_session_counts.c.day.between(days.first, days.last))
+        .group_by(asn_session_counts.c.day)
+    ).all()
+    return CountsReport({day: networks for day, networks, _ in rows}, {day: int(total) for day, _, total in rows})
+
+
+def _sharing_days(connection: Connection, days: DayRange) -> set[date]:
+    """Return the days, counted before, on which sessions of `days` were active too."""
+    of_range = session_days.alias()
+    return set(
+        connection.execute(
+            select(session_days.c.day)
+            .join(of_range, of_range.c.session_key == session_days.c.session_key)
+            .where(
+                of_range.c.day.between(days.first, days.last),
+                ~session_days.c.day.between(days.first, days.last),
+                session_days.c.day.in_(select(asn_session_counts.c.day)),
+            )
+            .distinct()
+        ).scalars()
+    )

@@ -1,0 +1,56 @@
+"""Spans of UTC days."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+__all__ = ["DayRange", "contiguous", "day_start"]
+
+_ONE_DAY = timedelta(days=1)
+
+
+def day_start(day: date) -> datetime:
+    """Return the first moment of a UTC day."""
+    return datetime.combine(day, time(), UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class DayRange:
+    """The days from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"expected the last day not to come before the first, found {self.first} to {self.last}")
+
+    def __iter__(self) -> Iterator[date]:
+        """Yield every day in order."""
+        for number in range(len(self)):
+            yield self.first + timedelta(days=number)
+
+    def __len__(self) -> int:
+        """Return the number of days."""
+        return (self.last - self.first).days + 1
+
+    @property
+    def start(self) -> datetime:
+        """The first moment of the range."""
+        return day_start(self.first)
+
+    @property
+    def end(self) -> datetime:
+        """The first moment after the range."""
+        return day_start(self.last + _ONE_DAY)
+
+
+def contiguous(days: Iterable[date]) -> list[DayRange]:
+    """Join days to ranges without gaps, in order."""
+    ranges: list[DayRange] = []
+    for day in sorted(set(days)):
+        if ranges and day - ranges[-1].last == _ONE_DAY:
+            ranges[-1] = DayRange(ranges[-1].first, day)
+        else:
+            ranges.append(DayRange(day, day))
+    return ranges

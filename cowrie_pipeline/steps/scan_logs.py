@@ -1,0 +1,608 @@
+"""Read what is new in log files, once, and account for every line.
+
+A file is known again by its content, so renaming, rotation and compression cost nothing, and a file that grew is read
+from where it ended. Each line is an event, a duplicate, a dead letter or blank; nothing else, and nothing is dropped.
+The lines of events are kept by day in the log store, from which raw_sessions.py makes sessions.
+
+Belongs here: which files are read from where, and the accounting.
+Does not belong here: what lines mean (cowrie/), how rows are kept (warehouse/log_store.py).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from sqlalchemy import Connection
+
+from cowrie_pipeline.cowrie.decode import DeadLetterError, Oddities, Reason, decode_event, parse_timestamp
+from cowrie_pipeline.cowrie.files import ContentReader, Head, LogFile, Problem, find_logs, open_content, read_head
+from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, read_blocks, strip_line
+from cowrie_pipeline.cowrie.text import sample_of
+from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.log_store import (
+    DeadLetter,
+    FileRecord,
+    Fingerprints,
+    add_dead_letters,
+    add_segment,
+    file_records,
+    fragment_owners,
+    known_dead_letters,
+    known_fingerprints,
+    remove_dead_letter,
+    save_file,
+)
+from cowrie_pipeline.warehouse.tables import log_files
+
+__all__ = ["ScanReport", "scan_logs"]
+
+_BUFFERED_EVENTS = 50_000
+_BUFFERED_BYTES = 32 * 1024 * 1024
+_TAIL_BYTES = 4096
+_MAX_FRAGMENT_BYTES = 64 * 1024
+# A shorter beginning is too common among logs to tell that a file was renamed.
+_MIN_TELLING_HEAD = 64
+# A file is judged not to be a log when it has nothing but dead letters; so many of them are held until that is known.
+_HELD_DEAD_LETTERS = 1000
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# How far apart the halves of a split line may be from the events around them.
+_FRAGMENT_SLACK = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanReport:
+    """What the files given hold, by the ledger, and what of it was read now.
+
+    `lines` = `events` + `duplicates` + `dead_letters` + `blank_lines`, over all files given, whether read now or
+    before. `days` counts lines that are events, by UTC day.
+    """
+
+    files: int = 0
+    files_read: int = 0
+    files_unchanged: int = 0
+    lines: int = 0
+    events: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+    blank_lines: int = 0
+    lines_read: int = 0
+    events_read: int = 0
+    days: dict[date, int] = field(default_factory=dict)
+    dead_letters_by_reason: dict[str, int] = field(default_factory=dict)
+    unknown_events: dict[str, int] = field(default_factory=dict)
+    unknown_fields: dict[str, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    foreign_files: tuple[str, ...] = ()
+    damaged_files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lost_something(self) -> bool:
+        """Whether something that was there could not be read."""
+        return bool(self.problems)
+
+
+def scan_logs(
+    warehouse: Warehouse,
+    paths: Sequence[str],
+    *,
+    settings: Settings,
+    now: datetime,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ScanReport:
+    """Read what is new in the files that `paths` name.
+
+    Each file is one transaction, so that a process killed in the middle loses nothing and counts nothing twice.
+
+    Args:
+        warehouse: where the ledger is.
+        paths: files, folders and globs.
+        settings: the bound on a line's length is used.
+        now: time of reading, UTC.
+        on_progress: called with the bytes (on disk) done and to do.
+
+    Returns:
+        The accounting of all files named, read now or before.
+    """
+    discovery = find_logs(paths)
+    problems = list(discovery.problems)
+    total = sum(file.size for file in discovery.files)
+    done = 0
+    records: list[FileRecord] = []
+    before = Counter[str]()
+    read = 0
+    known: dict[date, Fingerprints] = {}
+    unchanged = _unchanged_files(warehouse, discovery.files)
+    for file in discovery.files:
+        record = unchanged.get(str(file.path))
+        if record is None:
+            try:
+                with warehouse.begin(lock="scan") as connection:
+                    record, lines, events = _FileScan(connection, file, settings, now, known).run()
+            except OSError as error:
+                problems.append(Problem(str(file.path), error.strerror or str(error)))
+                continue
+            before.update(lines=lines, events=events)
+            read += 1
+        records.append(record)
+        done += file.size
+        on_progress(done, total)
+    if read:
+        with warehouse.begin(lock="scan") as connection:
+            joined = _join_fragments(connection, now)
+            if joined:
+                ids = {record.file_id for record in records}
+                records = [each for each in file_records(connection) if each.file_id in ids]
+    return _report(records, before, read, tuple(problems))
+
+
+def _unchanged_files(warehouse: Warehouse, files: Iterable[LogFile]) -> dict[str, FileRecord]:
+    """Return the records of files that have the size and time of change that they had when read last."""
+    seen = {(str(file.path), file.size, file.modified_ns) for file in files}
+    with warehouse.read() as connection:
+        return {
+            record.path: record
+            for record in reversed(file_records(connection))
+            if (record.path, record.size, record.modified_ns) in seen
+        }
+
+
+def _report(records: list[FileRecord], now_read: Counter[str], read: int, problems: tuple[Problem, ...]) -> ScanReport:
+    days = Counter[date]()
+    unknown_events, unknown_fields, reasons = Counter[str](), Counter[str](), Counter[str]()
+    for record in records:
+        days.update({date.fromisoformat(day): count for day, count in record.days.items()})
+        unknown_events.update(record.oddities.get("unknown_events", {}))
+        unknown_fields.update(record.oddities.get("unknown_fields", {}))
+        reasons.update(record.oddities.get("dead_letters", {}))
+    return ScanReport(
+        files=len(records),
+        files_read=read,
+        files_unchanged=len(records) - read,
+        lines=sum(record.lines for record in records),
+        events=sum(record.events for record in records),
+        duplicates=sum(record.duplicates for record in records),
+        dead_letters=sum(record.dead_letters for record in records),
+        blank_lines=sum(record.blank_lines for record in records),
+        lines_read=now_read["lines"],
+        events_read=now_read["events"],
+        days=dict(sorted(days.items())),
+        dead_letters_by_reason=dict(reasons),
+        unknown_events=dict(unknown_events),
+        unknown_fields=dict(unknown_fields),
+        problems=problems,
+        foreign_files=tuple(sorted(record.path for record in records if record.is_foreign)),
+        damaged_files={record.path: record.damage for record in records if record.damage},
+    )
+
+
+class _TailKeeper:
+    """A stream that remembers how far it was read and what it read last."""
+
+    def __init__(self, reader: ContentReader) -> None:
+        self._reader = reader
+        self.position = 0
+        self.tail = b""
+
+    def read(self, size: int, /) -> bytes:
+        data = self._reader.read(size)
+        self.position += len(data)
+        self.tail = (self.tail + data)[-_TAIL_BYTES:]
+        return data
+
+    def is_at(self, record: FileRecord) -> bool:
+        """Go to where a file was read to; say whether what is there is what was there then."""
+        self._reader.skip(record.read_offset - record.tail_length)
+        self.position = record.read_offset - record.tail_length
+        missing = record.tail_length
+        while missing and (data := self.read(missing)):
+            missing -= len(data)
+        return not missing and _fingerprint(self.tail) == record.tail_fingerprint
+
+
+def _fingerprint(content: bytes) -> str:
+    return xxhash.xxh3_128_hexdigest(content)
+
+
+class _NotForeignError(Exception):
+    """A file that looked like no Cowrie log at all has an event after all."""
+
+
+class _FileScan:
+    """The reading of one file, in one transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        file: LogFile,
+        settings: Settings,
+        now: datetime,
+        known: dict[date, Fingerprints],
+    ) -> None:
+        self._connection = connection
+        self._file = file
+        self._max_line_bytes = settings.max_line_bytes
+        self._now = now
+        self._known = known
+        self._keeps_all_dead_letters = False
+
+    def run(self) -> tuple[FileRecord, int, int]:
+        """Read what is new; return the file's record, and how many lines and events of it are new.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        # asked again inside the transaction: another process may have read the file meanwhile
+        head = read_head(self._file.path)
+        known = self._find_record(head)
+        savepoint = self._connection.begin_nested()
+        try:
+            return self._read(head, known)
+        except _NotForeignError:
+            savepoint.rollback()
+            self._known.clear()
+            self._keeps_all_dead_letters = True
+            return self._read(head, self._find_record(head))
+
+    def _find_record(self, head: Head) -> FileRecord | None:
+        """Find the record of this file: under its path, or under a path from which it was moved away."""
+        path = str(self._file.path)
+        for record in file_records(self._connection, log_files.c.path == path):
+            if head.begins_like(record.head_length, record.fingerprint):
+                return record
+        alike = (log_files.c.fingerprint == head.fingerprint()) | (log_files.c.head_length < len(head.content))
+        for record in file_records(self._connection, alike, log_files.c.head_length >= _MIN_TELLING_HEAD):
+            if head.begins_like(record.head_length, record.fingerprint) and not _is_still_there(record):
+                return record
+        return None
+
+    def _read(self, head: Head, known: FileRecord | None) -> tuple[FileRecord, int, int]:
+        with open_content(self._file.path) as reader:
+            stream = _TailKeeper(reader)
+            if known is not None and stream.is_at(known):
+                return self._continue(stream, reader, head, known)
+        with open_content(self._file.path) as reader:
+            record = FileRecord(
+                path=str(self._file.path),
+                fingerprint=head.fingerprint(),
+                head_length=len(head.content),
+                size=self._file.size,
+                modified_ns=self._file.modified_ns,
+                read_at=self._now,
+            )
+            return self._continue(_TailKeeper(reader), reader, head, record)
+
+    def _continue(
+        self, stream: _TailKeeper, reader: ContentReader, head: Head, record: FileRecord
+    ) -> tuple[FileRecord, int, int]:
+        """Read from where `stream` is to its end."""
+        beginning = self._take_back_fragment(record)
+        lines, events = record.lines, record.events
+        record.path = str(self._file.path)
+        record.size, record.modified_ns, record.read_at = self._file.size, self._file.modified_ns, self._now
+        record.fingerprint, record.head_length = head.fingerprint(), len(head.content)
+        save_file(self._connection, record)
+        sorter = _LineSorter(self._connection, record, self._now, self._known, keep_all=self._keeps_all_dead_letters)
+        blocks = read_blocks(
+            stream,
+            max_line_bytes=self._max_line_bytes,
+            number=record.lines + 1,
+            offset=stream.position - len(beginning),
+            beginning=beginning,
+        )
+        swallow_newline = not record.ends_with_newline and not beginning
+        for block in blocks:
+            if swallow_newline and block.lines and not block.lines[0]:
+                # the newline of an event that was whole when read without it
+                del block.lines[0]
+                block.offset += 1
+                block.number -= 1
+            swallow_newline = False
+            sorter.sort(block)
+            record.ends_with_newline = block.terminated
+        sorter.finish()
+        record.damage = reader.damage
+        record.read_offset = stream.position
+        record.tail_length, record.tail_fingerprint = len(stream.tail), _fingerprint(stream.tail)
+        save_file(self._connection, record)
+        return record, record.lines - lines, record.events - events
+
+    def _take_back_fragment(self, record: FileRecord) -> bytes:
+        """Take back the accounting of a last line that was half an object, to read it again with what came since."""
+        fragment = record.tail_fragment
+        if fragment is None or record.tail_is_joined or record.file_id is None:
+            return b""
+        record.lines -= 1
+        if remove_dead_letter(self._connection, record.file_id, _letter_key(fragment)):
+            record.dead_letters -= 1
+        else:
+            record.duplicates -= 1
+        record.tail_fragment = None
+        return fragment
+
+
+def _is_still_there(record: FileRecord) -> bool:
+    """Say whether a file is still where it was seen, with the content that it had."""
+    try:
+        return read_head(Path(record.path)).begins_like(record.head_length, record.fingerprint)
+    except OSError:
+        return False
+
+
+def _letter_key(line: bytes) -> str:
+    return f"{line_fingerprint(strip_line(line)):016x}"
+
+
+class _LineSorter:
+    """Sorts the lines of one file into events by day, duplicates, dead letters and blanks."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        record: FileRecord,
+        now: datetime,
+        known: dict[date, Fingerprints],
+        *,
+        keep_all: bool,
+    ) -> None:
+        self._connection = connection
+        self._record = record
+        self._now = now
+        self._known = known
+        self._keep_all = keep_all
+        self._oddities = Oddities()
+        self._lines: dict[int, list[bytes]] = {}
+        self._hashes: dict[int, list[int]] = {}
+        self._buffered = self._buffered_bytes = 0
+        self._letters: list[DeadLetter] = []
+        self._letter_lines = 0
+        self._reasons = Counter[str]()
+        self._days = Counter[date]()
+        self._first: datetime | None = record.first_event_at
+        self._last: datetime | None = record.last_event_at
+
+    def sort(self, block: Block) -> None:
+        """Take in the lines of a block."""
+        record, oddities = self._record, self._oddities
+        if block.overlong is not None:
+            record.lines += 1
+            self._add_letter(
+                block.overlong.beginning,
+                block.number,
+                block.offset,
+                DeadLetterError(Reason.TOO_LONG, f"the line has {block.overlong.length:,} bytes"),
+                fingerprint=block.overlong.fingerprint,
+            )
+        record.lines += len(block.lines)
+        for index, raw in enumerate(block.lines):
+            line = strip_line(raw)
+            if block.number == 1 and index == 0:
+                line = strip_line(line.removeprefix(_BYTE_ORDER_MARK))
+            if not line:
+                record.blank_lines += 1
+                continue
+            try:
+                event = decode_event(line, oddities)
+                time = parse_timestamp(event.timestamp)
+            except DeadLetterError as error:
+                is_last = not block.terminated and index == len(block.lines) - 1
+                self._add_letter(line, block.number + index, block.offset_of(index), error, is_last=is_last)
+                continue
+            if self._first is None or self._last is None:
+                self._first = self._last = time
+            elif time < self._first:
+                self._first = time
+            elif time > self._last:
+                self._last = time
+            ordinal = time.toordinal()
+            try:
+                self._lines[ordinal].append(line)
+                self._hashes[ordinal].append(line_fingerprint(line))
+            except KeyError:
+                self._lines[ordinal] = [line]
+                self._hashes[ordinal] = [line_fingerprint(line)]
+            self._buffered += 1
+            self._buffered_bytes += len(line)
+        if self._buffered >= _BUFFERED_EVENTS or self._buffered_bytes >= _BUFFERED_BYTES:
+            self._flush_events()
+
+    def finish(self) -> None:
+        """Write what is still held and complete the record."""
+        record = self._record
+        self._flush_events()
+        record.first_event_at, record.last_event_at = self._first, self._last
+        record.days = dict(
+            Counter(record.days) + Counter({day.isoformat(): count for day, count in self._days.items()})
+        )
+        record.is_foreign = self._is_foreign()
+        if record.is_foreign:
+            first = self._letters[0] if self._letters else None
+            if first is not None:
+                self._letters = [
+                    DeadLetter(
+                        line_fingerprint=first.line_fingerprint,
+                        line_number=first.line_number,
+                        byte_offset=first.byte_offset,
+                        reason=Reason.NOT_A_COWRIE_LOG,
+                        detail=f"none of {self._letter_lines:,} lines is an event of Cowrie; the first: {first.detail}",
+                        sample=first.sample,
+                        lines=self._letter_lines,
+                    )
+                ]
+                self._reasons = Counter({str(Reason.NOT_A_COWRIE_LOG): self._letter_lines})
+                record.head_fragment = record.tail_fragment = None
+        self._flush_letters()
+        record.oddities = {
+            "unknown_events": _added(record.oddities.get("unknown_events"), self._oddities.unknown_events),
+            "unknown_fields": _added(record.oddities.get("unknown_fields"), self._oddities.unknown_fields),
+            "odd_types": _added(record.oddities.get("odd_types"), self._oddities.odd_types),
+            "dead_letters": _added(record.oddities.get("dead_letters"), self._reasons),
+            "replaced_encodings": record.oddities.get("replaced_encodings", 0) + self._oddities.replaced_encodings,
+        }
+
+    def _is_foreign(self) -> bool:
+        """Say whether the file has dead letters and no event; half a line alone is a file just begun."""
+        if self._days or self._record.days or self._record.dead_letters:
+            return False
+        just_begun = self._letter_lines == 1 and self._record.tail_fragment is not None
+        return self._letter_lines > 0 and not just_begun
+
+    def _add_letter(
+        self,
+        line: bytes,
+        number: int,
+        offset: int,
+        error: DeadLetterError,
+        *,
+        fingerprint: int | None = None,
+        is_last: bool = False,
+    ) -> None:
+        if len(line) <= _MAX_FRAGMENT_BYTES and fingerprint is None:
+            if is_last:
+                self._record.tail_fragment, self._record.tail_is_joined = line, False
+            elif number == 1:
+                self._record.head_fragment, self._record.head_is_joined = line, False
+        self._letter_lines += 1
+        self._reasons[error.reason] += 1
+        has_events = self._buffered or self._days or self._record.days
+        if not has_events and not self._keep_all and len(self._letters) >= _HELD_DEAD_LETTERS:
+            return  # so far it looks like no log at all, and one letter will do for all of it
+        self._letters.append(
+            DeadLetter(
+                line_fingerprint=f"{line_fingerprint(line) if fingerprint is None else fingerprint:016x}",
+                line_number=number,
+                byte_offset=offset,
+                reason=error.reason,
+                detail=error.detail,
+                sample=sample_of(line),
+            )
+        )
+        if has_events and len(self._letters) >= _HELD_DEAD_LETTERS:
+            self._flush_letters()
+
+    def _flush_events(self) -> None:
+        if self._buffered and self._letter_lines > len(self._letters) and not self._keep_all and not self._days:
+            raise _NotForeignError
+        for ordinal, lines in self._lines.items():
+            day = date.fromordinal(ordinal)
+            self._days[day] += len(lines)
+            added = self._add_new(day, lines, np.array(self._hashes[ordinal], dtype=np.uint64))
+            self._record.events += added
+            self._record.duplicates += len(lines) - added
+        self._lines, self._hashes = {}, {}
+        self._buffered = self._buffered_bytes = 0
+
+    def _add_new(self, day: date, lines: list[bytes], hashes: Fingerprints) -> int:
+        """Keep those of a day's lines that are not known yet; return how many."""
+        if day not in self._known:
+            if sum(map(len, self._known.values())) > 4_000_000:  # 32 MB
+                self._known.clear()
+            self._known[day] = known_fingerprints(self._connection, day)
+        known = self._known[day]
+        distinct, first_at = np.unique(hashes, return_index=True)
+        if len(known):
+            at = np.searchsorted(known, distinct)
+            at[at == len(known)] = 0
+            is_new = known[at] != distinct
+            distinct, first_at = distinct[is_new], first_at[is_new]
+        if not len(distinct):
+            return 0
+        assert self._record.file_id is not None  # noqa: S101 - saved before its lines are read
+        new_lines = lines if len(distinct) == len(lines) else [lines[index] for index in np.sort(first_at)]
+        add_segment(self._connection, self._record.file_id, day, new_lines, distinct)
+        self._known[day] = np.sort(np.concatenate([known, distinct]), kind="stable")
+        return len(distinct)
+
+    def _flush_letters(self) -> None:
+        distinct = {letter.line_fingerprint: letter for letter in reversed(self._letters)}
+        known = known_dead_letters(self._connection, list(distinct))
+        new = [letter for key, letter in reversed(distinct.items()) if key not in known]
+        assert self._record.file_id is not None  # noqa: S101 - saved before its lines are read
+        add_dead_letters(self._connection, self._record.file_id, self._record.path, new, self._now)
+        added = sum(letter.lines for letter in new)
+        self._record.dead_letters += added
+        self._record.duplicates += self._letter_lines - added
+        self._letters, self._letter_lines = [], 0
+
+
+def _added(counts: dict[str, int] | None, more: Counter[str]) -> dict[str, int]:
+    return dict(sorted((Counter(counts or {}) + more).items()))
+
+
+def _join_fragments(connection: Connection, now: datetime) -> int:
+    """Join lines that log rotation split over two files; return how many were joined.
+
+    The first half ends one file and the second begins another. They belong together if they are one event, and its
+    time is where the files meet.
+    """
+    joined = 0
+    with_tails, with_heads = fragment_owners(connection)
+    for one in with_tails:
+        for other in with_heads:
+            if (one.tail_is_joined and other.head_is_joined) or one.file_id == other.file_id:
+                continue
+            assert one.tail_fragment is not None  # noqa: S101 - that is what they were asked for
+            assert other.head_fragment is not None  # noqa: S101
+            line = one.tail_fragment + other.head_fragment
+            time = _time_of_joined(line)
+            if time is not None and _meets(one, other, time):
+                _account_for_joined(connection, one, other, line, time, now)
+                joined += 1
+                break
+    return joined
+
+
+def _time_of_joined(line: bytes) -> datetime | None:
+    try:
+        return parse_timestamp(decode_event(line, Oddities()).timestamp)
+    except DeadLetterError:
+        return None
+
+
+def _meets(one: FileRecord, other: FileRecord, time: datetime) -> bool:
+    """Say whether an event lies between the end of one file and the beginning of another."""
+    after = one.last_event_at is None or one.last_event_at - _FRAGMENT_SLACK <= time
+    before = other.first_event_at is None or time <= other.first_event_at + _FRAGMENT_SLACK
+    return after and before
+
+
+def _account_for_joined(
+    connection: Connection, one: FileRecord, other: FileRecord, line: bytes, time: datetime, now: datetime
+) -> None:
+    """Count a joined line as one line, of the file in which it begins."""
+    assert one.file_id is not None  # noqa: S101 - read from the database
+    assert other.file_id is not None  # noqa: S101
+    day = time.date()
+    if not one.tail_is_joined:
+        assert one.tail_fragment is not None  # noqa: S101
+        _uncount(connection, one, one.tail_fragment)
+        hashes = np.array([line_fingerprint(line)], dtype=np.uint64)
+        if np.isin(hashes, known_fingerprints(connection, day))[0]:
+            one.duplicates += 1
+        else:
+            add_segment(connection, one.file_id, day, [line], hashes)
+            one.events += 1
+        one.days[day.isoformat()] = one.days.get(day.isoformat(), 0) + 1
+        one.last_event_at = max(time, one.last_event_at or time)
+        one.tail_is_joined = True
+    if not other.head_is_joined:
+        assert other.head_fragment is not None  # noqa: S101
+        _uncount(connection, other, other.head_fragment)
+        other.lines -= 1
+        other.head_is_joined = True
+    for record in (one, other):
+        record.read_at = now
+        save_file(connection, record)
+
+
+def _uncount(connection: Connection, record: FileRecord, fragment: bytes) -> None:
+    """Take back that half a line was a dead letter, or the duplicate of one."""
+    assert record.file_id is not None  # noqa: S101 - read from the database
+    if remove_dead_letter(connection, record.file_id, _letter_key(fragment)):
+        record.dead_letters -= 1
+    else:
+        record.duplicates -= 1

@@ -1,0 +1,62 @@
+"""Take the write-once picture of each session: who its address was when it attacked.
+
+What a picture is worth is its basis: `observed` when the address was looked up within 48 hours of the session,
+`historical` when an answer covers that time (a span of `ip_asn_history`, or an answer that had not expired), `late`
+when it is today's knowledge of an older session.
+
+Belongs here: which sessions still lack a picture and may have one.
+Does not belong here: looking anything up (enrichment/), Dagster (orchestration/).
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.warehouse.sql_files import read_sql
+from cowrie_pipeline.warehouse.statements import with_parameters
+from cowrie_pipeline.warehouse.tables import session_summaries
+
+__all__ = ["OBSERVED_WITHIN", "SnapshotReport", "take_snapshots"]
+
+OBSERVED_WITHIN = timedelta(hours=48)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotReport:
+    """How many snapshots were taken, by basis; how many sessions wait for an answer; how many have no address."""
+
+    taken: dict[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    without_address: int = 0
+
+
+def take_snapshots(connection: Connection, days: DayRange, *, now: datetime) -> SnapshotReport:
+    """Fill the snapshot columns of sessions that began in `days` and have none.
+
+    A session that has a snapshot is never touched. One whose address no source could be asked about waits: a picture
+    of nothing, taken because a service was down, could never be mended.
+    """
+    dialect = connection.dialect.name
+    span = {"start": days.start, "end": days.end}
+    connection.execute(with_parameters(read_sql("transforms/keep_documents", dialect).statement, **span))
+    connection.execute(
+        with_parameters(
+            read_sql("transforms/take_snapshots", dialect).statement, now=now, patience=now - OBSERVED_WITHIN, **span
+        )
+    )
+    connection.execute(with_parameters(read_sql("transforms/seal_snapshots", dialect).statement, **span))
+    in_span = (session_summaries.c.first_event_at >= days.start) & (session_summaries.c.first_event_at < days.end)
+    taken = connection.execute(
+        select(session_summaries.c.snapshot_basis, func.count())
+        .where(in_span, session_summaries.c.snapshot_at == now)
+        .group_by(session_summaries.c.snapshot_basis)
+        .order_by(session_summaries.c.snapshot_basis)
+    )
+    without = select(func.count()).where(in_span, session_summaries.c.snapshot_at.is_(None))
+    return SnapshotReport(
+        taken=dict(taken.tuples().all()),
+        waiting=connection.execute(without.where(session_summaries.c.source_ip.is_not(None))).scalar_one(),
+        without_address=connection.execute(without.where(session_summaries.c.source_ip.is_(None))).scalar_one(),
+    )

@@ -1,0 +1,1 @@
+"""The database: tables, engine, migrations, bulk writers, and the memory of look-ups. No Dagster."""

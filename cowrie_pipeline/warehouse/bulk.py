@@ -1,0 +1,94 @@
+"""Many rows written at once: COPY on PostgreSQL, one prepared statement on SQLite.
+
+Belongs here: how rows reach a table. Does not belong here: which rows (the steps).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Column, Connection, Date, MetaData, Table
+from sqlalchemy.schema import CreateTable, DropTable
+from sqlalchemy.types import TypeEngine
+
+from cowrie_pipeline.warehouse.tables import UtcDateTime
+
+__all__ = ["analyze", "insert_rows", "staged"]
+
+_ROWS_AT_ONCE = 20_000
+
+
+def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Insert rows, each with one value for each of `columns`; return how many.
+
+    Times must be in UTC. Values of a JSON column are given as JSON text.
+    """
+    count = 0
+    rows = iter(rows)
+    write = _copy if connection.dialect.name == "postgresql" else _insert_many
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        write(connection, table, columns, some)
+        count += len(some)
+    return count
+
+
+def _copy(connection: Connection, table: Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - a connection in use has its driver's
+    names = ", ".join(f'"{name}"' for name in columns)
+    with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
+    # turned to columns and back: converting one column at a time is several times faster than row by row
+    values = list(zip(*rows, strict=True))
+    for index, name in enumerate(columns):
+        convert = _sqlite_text(table.c[name].type)
+        if convert is not None:
+            values[index] = tuple(None if value is None else convert(value) for value in values[index])
+    names = ", ".join(f'"{name}"' for name in columns)
+    marks = ", ".join("?" * len(columns))
+    connection.exec_driver_sql(
+        f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})',  # noqa: S608 - names are the schema's own
+        list(zip(*values, strict=True)),
+    )
+
+
+def _sqlite_text(kind: TypeEngine[Any]) -> Callable[[Any], str] | None:
+    """Return how SQLAlchemy stores values of a type on SQLite as text; None for types that need nothing."""
+    if isinstance(kind, UtcDateTime):
+        return lambda time: time.astimezone(UTC).isoformat(" ", "microseconds")[:26]
+    if isinstance(kind, Date):
+        return lambda day: day.isoformat()
+    return None
+
+
+def analyze(connection: Connection, table: Table) -> None:
+    """Tell PostgreSQL's planner what a table holds that was just filled, and which it would take for empty."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f'ANALYZE "{table.name}"')
+
+
+@contextmanager
+def staged(
+    connection: Connection, name: str, columns: Mapping[str, Any], rows: Iterable[Sequence[Any]] = ()
+) -> Iterator[Table]:
+    """Hold rows in a temporary table while set-based statements use them.
+
+    Args:
+        connection: a transaction.
+        name: the temporary table's name, not used by another table.
+        columns: name and type of each column.
+        rows: what to put in at once; more can be added with `insert_rows`.
+    """
+    table = Table(name, MetaData(), *(Column(each, kind) for each, kind in columns.items()), prefixes=["TEMPORARY"])
+    connection.execute(CreateTable(table))
+    if insert_rows(connection, table, list(columns), rows):
+        analyze(connection, table)
+    yield table
+    # not in a `finally`: after an error the transaction is undone, and the temporary table with it
+    connection.execute(DropTable(table))

@@ -1,0 +1,140 @@
+"""Connections to either database, set up so that both keep the same promises.
+
+Belongs here: URLs, engines, pragmas, transactions, locks between processes.
+Does not belong here: statements about our tables.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xxhash
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+
+__all__ = ["Warehouse", "WarehouseError"]
+
+# How long a writer waits for another on SQLite, which has one writer at a time.
+_BUSY_TIMEOUT_MS = 120_000
+_CACHE_KIB = 64 * 1024
+
+
+class WarehouseError(Exception):
+    """The database cannot be used as it is; the message says what was found and what to do."""
+
+
+class Warehouse:
+    """One database: `begin` for work that writes, `read` for work that does not.
+
+    On SQLite foreign keys are on, the journal is a write-ahead log, and a transaction that writes takes its lock at
+    the beginning, so that it can wait for another instead of failing half way. On PostgreSQL the session's time zone
+    is UTC.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _normalized(url)
+        self.engine = _create_engine(self.url)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    @property
+    def safe_url(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def begin(self, *, lock: str | None = None) -> Iterator[Connection]:
+        """Open a transaction that writes; it is committed at the end and undone by an exception.
+
+        Args:
+            lock: name of work that only one process may do at a time. It waits here for the other to finish.
+                SQLite has one writer at a time anyway.
+        """
+        with self._connection().execution_options(cowrie_writes=True) as connection, connection.begin():
+            if lock is not None and self.dialect == "postgresql":
+                key = xxhash.xxh3_64_intdigest(lock.encode()) >> 1
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that reads one state of the database."""
+        with self._connection() as connection, connection.begin():
+            yield connection
+
+    def _connection(self) -> Connection:
+        try:
+            return self.engine.connect()
+        except (OperationalError, DatabaseError) as error:
+            raise WarehouseError(self._explain(error)) from error
+
+    def _explain(self, error: DatabaseError) -> str:
+        found = str(error.orig).strip().splitlines()[0]
+        if "file is not a database" in found or "malformed" in found:
+            remedy = "The file is damaged or no SQLite database: restore a backup, or name another with --db."
+        elif self.dialect == "sqlite":
+            remedy = "Check that the folder exists and can be written, and that the disk is not full."
+        else:
+            remedy = "Check that the server runs and that COWRIE_DB_URL names host, database, user and password rightly."
+        return f"cannot open the database {self.safe_url}: {found}. {remedy}"
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _normalized(url: str) -> URL:
+    """Parse a database URL and name the driver, which SQLAlchemy 2.1 and Dagster choose differently."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise WarehouseError(
+            f"the database URL cannot be read: {error}. "
+            "Expected sqlite:////folder/cowrie.db or postgresql+psycopg://user:password@host/name."
+        ) from error
+    if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise WarehouseError("an SQLite database in memory is lost with the process: name a file, sqlite:////...")
+        return parsed
+    raise WarehouseError(f"expected an SQLite or PostgreSQL database, found {parsed.get_backend_name()}")
+
+
+def _create_engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        assert url.database is not None  # noqa: S101 - _normalized has seen to it
+        Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(
+        url,
+        native_inet_types=False,
+        pool_pre_ping=True,
+        connect_args={"options": "-c timezone=UTC", "application_name": "cowrie_pipeline"},
+    )
+
+
+def _set_up_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # BEGIN is ours to say
+    for pragma in (
+        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        f"cache_size = -{_CACHE_KIB}",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("cowrie_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

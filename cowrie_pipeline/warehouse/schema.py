@@ -1,0 +1,68 @@
+"""The schema brought up to date by Alembic's migrations.
+
+Belongs here: which version a database has and how it gets to the newest.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+
+from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
+
+__all__ = ["SchemaVersion", "newest_version", "upgrade_schema", "version_of"]
+
+SchemaVersion = str | None
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    # Alembic reads `%` in its options as an interpolation
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def newest_version() -> str:
+    """Return the version of the schema that this code works with."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None  # noqa: S101 - the package has migrations
+    return head
+
+
+def version_of(connection: Connection) -> SchemaVersion:
+    """Return the version of a database, None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:
+    """Bring a database to the newest version; return the versions before and after.
+
+    The whole upgrade is one transaction, and only one process at a time does it.
+
+    Raises:
+        WarehouseError: the database is newer than this code, or holds tables of something else.
+    """
+    newest = newest_version()
+    with warehouse.read() as connection:
+        before = version_of(connection)
+        if before == newest:
+            return before, newest
+        if before is None and "session_summaries" in inspect(connection).get_table_names():
+            raise WarehouseError(
+                f"the database {warehouse.safe_url} has a table session_summaries but no version of this schema: "
+                "it belongs to another program. Name another database with --db."
+            )
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if before is not None and before not in known:
+        raise WarehouseError(
+            f"the database {warehouse.safe_url} has schema version {before}, and this code knows versions up to "
+            f"{newest}: it is newer than the code. Install the version of cowrie_pipeline that made it, or a later one."
+        )
+    with warehouse.begin(lock="schema") as connection:
+        command.upgrade(_config(connection), "head")
+    return before, newest

@@ -1,0 +1,60 @@
+"""The statements in `sql/`, read once.
+
+`name.postgresql.sql` stands beside `name.sql` where the two databases must differ.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cowrie_pipeline
+
+__all__ = ["SqlFile", "read_sql", "sql_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFile:
+    """One statement and the `-- key: value` lines of its header."""
+
+    name: str
+    header: dict[str, str]
+    statement: str
+
+
+@cache
+def _root() -> Path:
+    """Return the folder: inside the package when installed from a wheel, beside it in a checkout."""
+    package = Path(cowrie_pipeline.__file__).parent
+    inside = package / "sql"
+    return inside if inside.is_dir() else package.parent / "sql"
+
+
+@cache
+def read_sql(name: str, dialect: str) -> SqlFile:
+    """Return the statement `name`, such as `transforms/roll_up_sessions`, for a dialect.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    special = _root() / f"{name}.{dialect}.sql"
+    path = special if special.exists() else _root() / f"{name}.sql"
+    header: dict[str, str] = {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    key = ""
+    for line in lines:
+        if not line.startswith("--"):
+            break
+        name_of, colon, value = line[2:].strip().partition(":")
+        if colon and name_of.isidentifier():
+            key = name_of
+            header[key] = value.strip()
+        elif key:
+            header[key] += " " + line[2:].strip()
+    statement = "\n".join(line for line in lines if not line.startswith("--")).strip().rstrip(";")
+    return SqlFile(name, header, statement)
+
+
+def sql_files(folder: str) -> list[str]:
+    """Return the names of all statements in a folder of `sql/`, sorted."""
+    names = {path.name.split(".")[0] for path in (_root() / folder).glob("*.sql")}
+    return [f"{folder}/{name}" for name in sorted(names)]

@@ -1,0 +1,416 @@
+"""The tables, for both databases.
+
+Belongs here: columns, keys and indexes as they are now. Times are UTC. What changes here gets a migration, and a test
+compares the two.
+Does not belong here: statements (bulk.py, sql/), connections (engine.py).
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeDecorator
+
+__all__ = ["DETAIL_TABLES", "INET", "UtcDateTime", "metadata"]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time with its zone in Python; `timestamptz` on PostgreSQL, `YYYY-MM-DD HH:MM:SS.ffffff` in UTC on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a time without a zone; give SQLite, which knows none, UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"expected a time with a zone, found {value!r}: use datetime.now(UTC)")
+        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back the zone that SQLite does not keep."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite has one kind of integer and makes a column its row id only when it is called INTEGER.
+_BigId = BigInteger().with_variant(Integer(), "sqlite")
+INET = Text().with_variant(postgresql.INET(), "postgresql")
+_Json = JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+def _session_key() -> Column[int]:
+    # Deferred: within one transaction a day's rows are written before the sessions that they add up to.
+    return Column(
+        "session_key",
+        BigInteger,
+        ForeignKey("session_summaries.session_key", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    )
+
+
+log_files = Table(
+    "log_files",
+    metadata,
+    Column("file_id", _BigId, primary_key=True, autoincrement=True),
+    Column("path", Text, nullable=False),
+    # of the first `head_length` bytes of content: survives renaming and compression
+    Column("fingerprint", String(32), nullable=False),
+    Column("head_length", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False, comment="bytes on disk"),
+    Column("modified_ns", BigInteger, nullable=False),
+    Column("read_offset", BigInteger, nullable=False, comment="bytes of decompressed content that were read"),
+    Column("tail_fingerprint", String(32), nullable=False, comment="of the last `tail_length` bytes before read_offset"),
+    Column("tail_length", Integer, nullable=False),
+    Column("ends_with_newline", Boolean, nullable=False),
+    Column("first_event_at", UtcDateTime),
+    Column("last_event_at", UtcDateTime),
+    _count("lines"),
+    _count("events"),
+    _count("duplicates"),
+    _count("dead_letters"),
+    _count("blank_lines"),
+    Column("is_foreign", Boolean, nullable=False, comment="not a Cowrie log at all"),
+    Column("damage", Text, comment="why the content stops early"),
+    # a first or last line that is half an object: the other half may be in the file before or behind
+    Column("head_fragment", LargeBinary),
+    Column("head_is_joined", Boolean, nullable=False),
+    Column("tail_fragment", LargeBinary),
+    Column("tail_is_joined", Boolean, nullable=False),
+    Column("days", _Json, nullable=False, comment="lines that are events, by day, duplicates included"),
+    Column("oddities", _Json, nullable=False, comment="unknown events and fields and odd types, counted by name"),
+    Column("read_at", UtcDateTime, nullable=False),
+)
+Index(None, log_files.c.path)
+Index(None, log_files.c.fingerprint)
+
+log_segments = Table(
+    "log_segments",
+    metadata,
+    Column("segment_id", _BigId, primary_key=True, autoincrement=True),
+    Column("file_id", BigInteger, ForeignKey("log_files.file_id"), nullable=False),
+    Column("day", Date, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("lines", LargeBinary, nullable=False, comment="the events' lines, joined by newlines, as zstd"),
+    Column("fingerprints", LargeBinary, nullable=False, comment="of the lines, 8 bytes each, little-endian, ascending"),
+)
+Index(None, log_segments.c.day)
+Index(None, log_segments.c.file_id)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("line_fingerprint", String(16), primary_key=True),
+    Column("file_id", BigInteger, ForeignKey("log_files.file_id"), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("line_number", BigInteger, nullable=False),
+    Column("byte_offset", BigInteger, nullable=False),
+    Column("lines", BigInteger, nullable=False, comment="1, or all lines of a file that is no Cowrie log"),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("sample", Text, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+Index(None, dead_letters.c.file_id)
+
+loaded_days = Table(
+    "loaded_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("segments", BigInteger, nullable=False, comment="how many segments the day was made of"),
+    Column("derivation", Integer, nullable=False, comment="version of the code that made it"),
+    Column("events", BigInteger, nullable=False),
+    Column("events_without_session", BigInteger, nullable=False),
+    Column("session_days", BigInteger, nullable=False),
+    Column("loaded_at", UtcDateTime, nullable=False),
+)
+
+_SESSION_COUNTS = (
+    "event_count",
+    "login_success_count",
+    "login_failed_count",
+    "command_count",
+    "command_failed_count",
+    "file_download_count",
+    "file_upload_count",
+    "tunnel_count",
+)
+
+session_days = Table(
+    "session_days",
+    metadata,
+    Column("session_day_key", BigInteger, primary_key=True, autoincrement=False),
+    _session_key(),
+    Column("day", Date, nullable=False),
+    Column("sensor", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("source", Text, nullable=False, comment="source_ip, or what was logged in its place"),
+    Column("source_ip", INET),
+    Column("protocol", Text),
+    Column("first_event_at", UtcDateTime, nullable=False),
+    Column("last_event_at", UtcDateTime, nullable=False),
+    Column("first_connect_at", UtcDateTime),
+    Column("is_closed", Boolean, nullable=False),
+    Column("logged_duration_ms", BigInteger),
+    *(_count(name) for name in _SESSION_COUNTS),
+    Column("client_version", Text),
+    Column("hassh", Text),
+    Column("event_counts", _Json, nullable=False),
+)
+Index(None, session_days.c.day)
+Index(None, session_days.c.session_id)
+Index(None, session_days.c.session_key)
+
+enrichment_documents = Table(
+    "enrichment_documents",
+    metadata,
+    Column("digest", String(32), primary_key=True),
+    Column("document", _Json, nullable=False),
+)
+
+session_summaries = Table(
+    "session_summaries",
+    metadata,
+    Column("session_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("session_id", Text, nullable=False),
+    Column("sensor", Text, nullable=False),
+    Column("source", Text, nullable=False, comment="source_ip, or what was logged in its place"),
+    Column("source_ip", INET, ForeignKey("ip_inventory.ip_address")),
+    Column("protocol", Text),
+    Column("first_event_at", UtcDateTime, nullable=False),
+    Column("last_event_at", UtcDateTime, nullable=False),
+    Column("duration_ms", BigInteger, comment="as Cowrie logged it, else from first to last event"),
+    Column("is_closed", Boolean, nullable=False),
+    *(_count(name) for name in _SESSION_COUNTS),
+    Column("client_version", Text),
+    Column("hassh", Text),
+    Column("event_counts", _Json, nullable=False),
+    Column("snapshot_asn", BigInteger, ForeignKey("asn_inventory.asn_number")),
+    Column("snapshot_country", String(2)),
+    Column("snapshot_ip_type", Text),
+    Column("snapshot_basis", Text),
+    Column("snapshot_at", UtcDateTime),
+    Column("snapshot_document", String(32), ForeignKey("enrichment_documents.digest")),
+    Column("snapshot_seal", Text, comment="the snapshot's values when it was taken, to prove that none changed since"),
+)
+Index(None, session_summaries.c.first_event_at)
+Index(None, session_summaries.c.source_ip)
+Index(None, session_summaries.c.snapshot_asn)
+
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    Column("login_attempt_id", _BigId, primary_key=True, autoincrement=True),
+    _session_key(),
+    Column("event_at", UtcDateTime, nullable=False),
+    Column("succeeded", Boolean, nullable=False),
+    Column("username", Text),
+    Column("password", Text),
+    Column("key_fingerprint", Text),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("command_id", _BigId, primary_key=True, autoincrement=True),
+    _session_key(),
+    Column("event_at", UtcDateTime, nullable=False),
+    Column("kind", Text, nullable=False, comment="input: a line entered; success, failed: a command of such a line"),
+    Column("input", Text),
+)
+
+session_files = Table(
+    "session_files",
+    metadata,
+    Column("session_file_id", _BigId, primary_key=True, autoincrement=True),
+    _session_key(),
+    Column("event_at", UtcDateTime, nullable=False),
+    Column("kind", Text, nullable=False, comment="download, download_failed, upload"),
+    Column("url", Text),
+    Column("file_name", Text),
+    Column("sha256", String(64)),
+    Column("stored_as", Text),
+)
+
+tunnels = Table(
+    "tunnels",
+    metadata,
+    Column("tunnel_id", _BigId, primary_key=True, autoincrement=True),
+    _session_key(),
+    Column("event_at", UtcDateTime, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("target", Text, comment="an address or a host name, as asked for"),
+    Column("target_port", BigInteger),
+    Column("data", Text),
+)
+
+client_keys = Table(
+    "client_keys",
+    metadata,
+    Column("client_key_id", _BigId, primary_key=True, autoincrement=True),
+    _session_key(),
+    Column("event_at", UtcDateTime, nullable=False),
+    Column("username", Text),
+    Column("fingerprint", Text),
+    Column("key_type", Text),
+    Column("public_key", Text),
+)
+
+DETAIL_TABLES = (login_attempts, commands, session_files, tunnels, client_keys)
+for _table in DETAIL_TABLES:
+    Index(None, _table.c.session_key)
+    Index(None, _table.c.event_at)
+
+asn_inventory = Table(
+    "asn_inventory",
+    metadata,
+    Column("asn_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("organization_name", Text),
+    Column("organization_source", Text),
+    Column("organization_country", String(2), comment="of the network's registration, never of one address"),
+    Column("rir_registry", Text),
+    Column("asn_type", Text),
+    Column("is_known_hosting", Boolean),
+    Column("is_known_vpn", Boolean),
+    Column("first_seen", UtcDateTime),
+    Column("last_seen", UtcDateTime),
+    _count("unique_ip_count"),
+    _count("total_session_count"),
+    Column("enrichment", _Json),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+ip_inventory = Table(
+    "ip_inventory",
+    metadata,
+    Column("ip_address", INET, primary_key=True),
+    Column("current_asn", BigInteger, ForeignKey("asn_inventory.asn_number")),
+    Column("asn_source", Text),
+    Column("asn_last_verified", UtcDateTime),
+    Column("first_seen", UtcDateTime),
+    Column("last_seen", UtcDateTime),
+    _count("session_count"),
+    Column("geo_country", String(2)),
+    Column("country_basis", Text, comment="geolocation, or registry: where the network is registered"),
+    Column("geo_city", Text),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    Column("geoip_build", Text, comment="build date of the GeoIP file that answered"),
+    Column("ip_type", Text),
+    Column("is_scanner", Boolean),
+    Column("is_bogon", Boolean),
+    Column("enrichment", _Json, comment="by source"),
+    Column("enrichment_digest", String(32)),
+    Column("enrichment_state", Text, comment="complete, partial or unknown; NULL: never looked up"),
+    Column("enrichment_sources", Text, comment="the sources that could be asked when it was looked up"),
+    Column("enrichment_updated_at", UtcDateTime),
+    Column("enrichment_due_at", UtcDateTime, comment="when a fact must be asked again"),
+    Column("enrichment_version", Integer, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+Index(None, ip_inventory.c.current_asn)
+
+ip_asn_history = Table(
+    "ip_asn_history",
+    metadata,
+    Column("ip_address", INET, ForeignKey("ip_inventory.ip_address"), primary_key=True),
+    Column("observed_from", UtcDateTime, primary_key=True),
+    Column("asn_number", BigInteger, ForeignKey("asn_inventory.asn_number"), nullable=False),
+    Column("last_confirmed", UtcDateTime, nullable=False),
+    Column("source", Text, nullable=False),
+)
+Index(None, ip_asn_history.c.asn_number)
+
+asn_session_counts = Table(
+    "asn_session_counts",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("asn_number", BigInteger, primary_key=True, autoincrement=False, comment="0: none known"),
+    _count("sessions"),
+    _count("unique_ips"),
+    _count("logins"),
+    _count("successful_logins"),
+    _count("commands"),
+    _count("downloads"),
+)
+Index(None, asn_session_counts.c.asn_number)
+
+enrichment_cache = Table(
+    "enrichment_cache",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("payload", _Json),
+    Column("fetched_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("retry_at", UtcDateTime),
+    Column("response_code", Integer),
+    Column("latency_ms", Float),
+    Column("error", Text),
+    _count("hit_count"),
+)
+
+enrichment_cache_stats = Table(
+    "enrichment_cache_stats",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    _count("hits"),
+    _count("misses"),
+    _count("stores"),
+    _count("calls"),
+    _count("failures"),
+    Column("latency_ms", Float, nullable=False, server_default="0", comment="summed over the calls"),
+)
+
+step_runs = Table(
+    "step_runs",
+    metadata,
+    Column("step_run_id", _BigId, primary_key=True, autoincrement=True),
+    Column("step", Text, nullable=False),
+    Column("first_day", Date),
+    Column("last_day", Date),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("report", _Json, nullable=False),
+)
+
+
+def columns_of(table: Table) -> dict[str, Any]:
+    """Return the column types of a table by name."""
+    return {column.name: column.type for column in table.columns}

@@ -1,0 +1,52 @@
+-- title: The days of each touched session become its summary
+-- reads: session_days, touched_sessions
+INSERT INTO session_summaries (
+    session_key, session_id, sensor, source, source_ip, protocol, first_event_at, last_event_at, duration_ms, is_closed,
+    event_count, login_success_count, login_failed_count, command_count, command_failed_count,
+    file_download_count, file_upload_count, tunnel_count, client_version, hassh, event_counts
+)
+SELECT
+    session_key, MIN(session_id), MIN(sensor), MAX(source), MAX(source_ip), MAX(protocol),
+    MIN(first_event_at), MAX(last_event_at),
+    COALESCE(
+        MAX(logged_duration_ms),
+        (EXTRACT(EPOCH FROM MAX(last_event_at) - MIN(first_event_at)) * 1000000)::bigint / 1000
+    ),
+    bool_or(is_closed), SUM(event_count), SUM(login_success_count), SUM(login_failed_count), SUM(command_count),
+    SUM(command_failed_count), SUM(file_download_count), SUM(file_upload_count), SUM(tunnel_count),
+    MAX(client_version), MAX(hassh),
+    CASE
+        WHEN COUNT(*) = 1 THEN MIN(event_counts::text)::jsonb
+        ELSE (
+            SELECT jsonb_object_agg(event_id, events)
+            FROM (
+                SELECT each.key AS event_id, SUM(each.value::bigint) AS events
+                FROM session_days AS part, jsonb_each_text(part.event_counts) AS each
+                WHERE part.session_key = session_days.session_key
+                GROUP BY each.key
+            ) AS counted
+        )
+    END
+FROM session_days
+WHERE session_key IN (SELECT session_key FROM touched_sessions)
+GROUP BY session_key
+ORDER BY session_key
+ON CONFLICT (session_key) DO UPDATE SET
+    source = excluded.source,
+    source_ip = excluded.source_ip,
+    protocol = excluded.protocol,
+    first_event_at = excluded.first_event_at,
+    last_event_at = excluded.last_event_at,
+    duration_ms = excluded.duration_ms,
+    is_closed = excluded.is_closed,
+    event_count = excluded.event_count,
+    login_success_count = excluded.login_success_count,
+    login_failed_count = excluded.login_failed_count,
+    command_count = excluded.command_count,
+    command_failed_count = excluded.command_failed_count,
+    file_download_count = excluded.file_download_count,
+    file_upload_count = excluded.file_upload_count,
+    tunnel_count = excluded.tunnel_count,
+    client_version = excluded.client_version,
+    hassh = excluded.hassh,
+    event_counts = excluded.event_counts

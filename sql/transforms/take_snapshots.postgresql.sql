@@ -1,0 +1,56 @@
+-- title: Sessions without a snapshot get one from what is known of their address
+-- reads: session_summaries, ip_inventory, ip_asn_history
+-- parameters: start, end, now, patience (the time before which a session is too old to wait for more)
+--
+-- A snapshot is taken once every source has answered for the address; of a session older than `patience` also when
+-- some have not, if anything is known. `observed` and `historical` are tried in this order, `late` is what is left.
+UPDATE session_summaries
+SET
+    snapshot_asn = CASE
+        WHEN picture.basis = 'historical' THEN COALESCE(picture.historical_asn, picture.current_asn)
+        ELSE picture.current_asn
+    END,
+    -- what else is known belongs to the current network; of a former one only the number was kept
+    snapshot_country = CASE WHEN picture.is_current THEN picture.geo_country END,
+    snapshot_ip_type = CASE WHEN picture.is_current THEN picture.ip_type END,
+    snapshot_document = CASE WHEN picture.is_current THEN picture.enrichment_digest END,
+    snapshot_basis = picture.basis,
+    snapshot_at = :now
+FROM (
+    SELECT
+        known.*,
+        basis <> 'historical' OR historical_asn IS NULL OR historical_asn = current_asn AS is_current
+    FROM (
+        SELECT
+            waiting.*,
+            CASE
+                WHEN waiting.age_days BETWEEN -2 AND 2 THEN 'observed'
+                WHEN waiting.historical_asn IS NOT NULL OR waiting.was_valid THEN 'historical'
+                ELSE 'late'
+            END AS basis
+        FROM (
+            SELECT
+                s.session_key, i.current_asn, i.geo_country, i.ip_type, i.enrichment_digest,
+                EXTRACT(EPOCH FROM i.enrichment_updated_at - s.first_event_at) / 86400 AS age_days,
+                i.enrichment_updated_at <= s.first_event_at AND s.first_event_at <= i.enrichment_due_at AS was_valid,
+                (
+                    SELECT h.asn_number
+                    FROM ip_asn_history AS h
+                    WHERE h.ip_address = s.source_ip
+                      AND h.observed_from <= s.first_event_at
+                      AND s.first_event_at <= h.last_confirmed
+                    ORDER BY h.observed_from DESC
+                    LIMIT 1
+                ) AS historical_asn
+            FROM session_summaries AS s
+            JOIN ip_inventory AS i ON i.ip_address = s.source_ip
+            WHERE s.first_event_at >= :start AND s.first_event_at < :end
+              AND s.snapshot_at IS NULL
+              AND (
+                i.enrichment_state = 'complete'
+                OR (i.enrichment_state = 'partial' AND s.first_event_at < :patience)
+              )
+        ) AS waiting
+    ) AS known
+) AS picture
+WHERE session_summaries.session_key = picture.session_key
