@@ -5,14 +5,13 @@ Does not belong here: anything that acts on a setting.
 """
 
 import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
-__all__ = ["Setting", "Settings", "SettingsError", "describe_settings"]
+__all__ = ["Setting", "Settings", "SettingsError", "describe_settings", "export_settings"]
 
 DEFAULT_START_DATE = date(2016, 1, 1)
 DEFAULT_MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -143,10 +142,29 @@ class Settings:
         """The files, folders and globs of `logs`, in the order given."""
         return tuple(part for part in self.logs.split(os.pathsep) if part)
 
-    @property
-    def scratch_dir(self) -> Path:
-        """Where short-lived files go."""
-        return Path(tempfile.gettempdir())
+
+def export_settings(
+    *,
+    db_url: str | None = None,
+    logs: Sequence[str] = (),
+    geoip_dir: Path | None = None,
+    cymru_enabled: bool | None = None,
+    environment: MutableMapping[str, str] = os.environ,
+) -> None:
+    """Put options of the command line into the environment, where the rest of this process and its children look.
+
+    An option that is given is stronger than what was set, be it as a value or as a file.
+    """
+    options = {
+        "COWRIE_DB_URL": db_url,
+        "COWRIE_LOGS": os.pathsep.join(logs),
+        "COWRIE_GEOIP_DIR": geoip_dir,
+        "COWRIE_CYMRU_ENABLED": cymru_enabled,
+    }
+    for variable, value in options.items():
+        if value is not None and value != "":
+            environment[variable] = str(value)
+            environment.pop(f"{variable}_FILE", None)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Belongs here: the blocks that IANA set apart (`iana_special_purpose.csv`, dated 
 Does not belong here: blocks that are merely unallocated today, or what an address outside them is.
 
 The most specific block that covers an address decides. It is a bogon where that block is not globally reachable. Where
-the registry says "N/A" (Teredo, 6to4) it depends on relays, real hosts do write from there, and the address is no bogon.
+the registry says "N/A" (Teredo, 6to4) it depends on relays: real hosts do write from there, so it is no bogon.
 A terminated assignment says nothing any more: the block around it decides, if there is one.
 
 `ipaddress.is_global` is not asked: what it knows differs between Python's versions, and so would the stored facts.

@@ -16,7 +16,6 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Column,
     Connection,
     Row,
     Table,
@@ -60,6 +59,7 @@ from cowrie_pipeline.warehouse.tables import (
     session_summaries,
     tunnels,
 )
+from cowrie_pipeline.warehouse.times import count_by_day
 
 __all__ = ["DERIVATION", "DaySessions", "SessionsReport", "load_days"]
 
@@ -360,12 +360,3 @@ def _describe(connection: Connection, days: DayRange) -> dict[date, DaySessions]
         )
     return {day: described.get(day, DaySessions()) for day in days}
 
-
-def count_by_day(connection: Connection, time: Column[datetime], days: DayRange) -> dict[date, int]:
-    """Count the rows of a table by the UTC day of one of its times."""
-    # the session of PostgreSQL is in UTC, and SQLite stores UTC
-    day_of = func.date(time)
-    rows = connection.execute(
-        select(day_of, func.count()).where(time >= days.start, time < days.end).group_by(day_of)
-    )
-    return {day if isinstance(day, date) else date.fromisoformat(day): count for day, count in rows.tuples()}

@@ -1,5 +1,6 @@
 """Statements of `sql/` with their parameters typed, so that both databases understand them."""
 
+import re
 from datetime import date, datetime
 from typing import Any
 
@@ -9,15 +10,14 @@ from cowrie_pipeline.warehouse.tables import UtcDateTime
 
 __all__ = ["with_parameters"]
 
+# not `::`, PostgreSQL's cast
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+
 
 def with_parameters(statement: str, **parameters: Any) -> TextClause:
-    """Bind `:name` parameters of a statement: times, days, and plain numbers or texts.
-
-    A parameter that the statement does not name is left out.
-    """
-    clause = text(statement)
-    named = {name: value for name, value in parameters.items() if name in clause._bindparams}  # noqa: SLF001
-    return clause.bindparams(*(_typed(name, value) for name, value in named.items()))
+    """Bind the `:name` parameters that a statement names, of those given: times, days, numbers and texts."""
+    named = {name: parameters[name] for name in _PARAMETER.findall(statement) if name in parameters}
+    return text(statement).bindparams(*(_typed(name, value) for name, value in named.items()))
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -18,7 +18,7 @@ class Zone:
     """What the server says: by lower-case name, a list of TXT records, each a list of chunks or one text."""
 
     records: dict[str, list[str | list[str]]] = field(default_factory=dict)
-    default: Callable[[str], list[str | list[str]] | None] = lambda name: None
+    default: Callable[[str], list[str | list[str]] | None] = lambda _name: None
     rcodes: dict[str, int] = field(default_factory=dict)
     rcode_for_all: int | None = None
     delay_seconds: float = 0.0
@@ -104,7 +104,7 @@ class _Udp(asyncio.DatagramProtocol):
         self.loop = server._loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
+        self.transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         server, zone = self.server, self.server.zone

@@ -23,9 +23,7 @@ from cowrie_pipeline.enrichment.outcomes import Availability, Outcome, Status
 from cowrie_pipeline.enrichment.sources.dns_client import (
     DnsAnswer,
     DnsClient,
-    Resolver,
     ResolverError,
-    system_resolvers,
 )
 from cowrie_pipeline.enrichment.values import asn_number, country_code, iso_day, origin_asn, registry_name, text_value
 
@@ -135,8 +133,8 @@ class _CymruService(ABC):
 class CymruSource(_CymruService):
     """The origin of an address, by its text as key.
 
-    Payload: `asn` and `origins` (int, list of int: a prefix can be announced by several), `prefix` (CIDR), `country` (of
-    the registry's allocation, no place), `registry`, `allocated` (ISO day). What the answer leaves blank is absent.
+    Payload: `asn` and `origins` (int, list of int: a prefix can be announced by several), `prefix` (CIDR), `country`
+    (of the registry's allocation, no place), `registry`, `allocated` (ISO day). What the answer leaves blank is absent.
     """
 
     name = "cymru"
@@ -144,7 +142,7 @@ class CymruSource(_CymruService):
     def _name_of(self, key: str) -> dns.name.Name:
         return origin_name(key)
 
-    def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:
+    def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:  # noqa: ARG002 - the record does not name it
         records = _readable(texts, _read_origin)
         # Several records are several covering prefixes, of which the longest is the route; the rest settles a tie.
         return max(records, key=lambda record: (_prefix_length(record), -record["asn"]), default={})

@@ -10,6 +10,7 @@ five times as long and gives the same octets.
 """
 
 import asyncio
+import io
 import ipaddress
 import secrets
 import struct
@@ -68,8 +69,10 @@ class Resolver:
         """
         host, port = text, str(DNS_PORT)
         if text.startswith("["):
-            host, _, rest = text[1:].partition("]")
+            host, bracket, rest = text[1:].partition("]")
             port = rest.removeprefix(":") or port
+            if not bracket:
+                host = ""
         elif text.count(":") == 1:
             host, _, port = text.partition(":")
         try:
@@ -127,9 +130,7 @@ class DnsClient:
     ended, and asked before each; whoever wants it shared between clients hands the same one to all.
     """
 
-    def __init__(
-        self, resolvers: Sequence[Resolver], *, max_in_flight: int, timeout: float, circuit: Circuit
-    ) -> None:
+    def __init__(self, resolvers: Sequence[Resolver], *, max_in_flight: int, timeout: float, circuit: Circuit) -> None:
         self.resolvers = tuple(resolvers)
         self._max_in_flight = max(1, max_in_flight)
         self._timeout = timeout
@@ -165,21 +166,28 @@ class _Batch:
         self._channels: dict[Resolver, list[_Channel]] = {}
         self._opening = asyncio.Lock()
         self._warm = asyncio.Event()
+        self._first_done = 0
 
     async def ask_all(self, names: Sequence[dns.name.Name], max_in_flight: int) -> list[DnsAnswer]:
         answers: list[DnsAnswer | None] = [None] * len(names)
         left = iter(range(len(names)))
         trial = self._circuit.state(self._clock()) is CircuitState.HALF_OPEN
-        first = min(1 if trial else FIRST_QUESTIONS, max_in_flight)
+        first = min(1 if trial else FIRST_QUESTIONS, max_in_flight, len(names))
+
+        async def take_one() -> None:
+            for index in left:
+                answers[index] = await self._ask(names[index])
+                return
 
         async def work(number: int) -> None:
-            if number >= first:
-                await self._warm.wait()
-            try:
-                for index in left:
-                    answers[index] = await self._ask(names[index])
-            finally:
-                self._warm.set()
+            if number < first:
+                await take_one()
+                self._first_done += 1
+                if self._first_done == first:
+                    self._warm.set()
+            await self._warm.wait()
+            for index in left:
+                answers[index] = await self._ask(names[index])
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -202,29 +210,31 @@ class _Batch:
         began = time.perf_counter()
         problem, rcode = "", None
         for number in range(MAX_TRIES):
+            if number and not self._circuit.allows(self._clock()):
+                break
             resolver = self._resolvers[number % len(self._resolvers)]
             try:
                 message = await self._try(resolver, name)
             except (TimeoutError, OSError, EOFError, dns.exception.DNSException) as error:
                 problem = f"{resolver}: {_in_words(error)}"
                 continue
-            rcode = message.rcode()
+            rcode = int(message.rcode())
             if rcode in _ANSWERED:
                 self._circuit.record_success()
                 self._warm.set()
                 return DnsAnswer(_texts_of(message), rcode, (time.perf_counter() - began) * 1000)
-            problem = f"{resolver}: {dns.rcode.to_text(rcode)}"
+            problem = f"{resolver}: {dns.rcode.to_text(dns.rcode.Rcode(rcode))}"
         self._circuit.record_failure(self._clock())
         return DnsAnswer(
             rcode=rcode,
             latency_ms=(time.perf_counter() - began) * 1000,
-            error=f"no answer in {MAX_TRIES} tries; the last: {problem}",
+            error=f"no answer; the last of at most {MAX_TRIES} tries: {problem}",
         )
 
     async def _try(self, resolver: Resolver, name: dns.name.Name) -> dns.message.Message:
         """Send a question once and wait for its reply; a truncated reply is asked for again over TCP."""
         channel = await self._channel(resolver)
-        wire = await channel.exchange(name.to_wire() + _QUESTION_END, self._timeout)
+        wire = await channel.exchange(_wire_of(name), self._timeout)
         message = dns.message.from_wire(wire, ignore_trailing=True, raise_on_truncation=False)
         if not message.flags & dns.flags.TC:
             return message
@@ -247,7 +257,7 @@ class _Channel(asyncio.DatagramProtocol):
         self._open: dict[int, tuple[bytes, asyncio.Future[bytes]]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def load(self) -> int:
         return len(self._open)
@@ -255,18 +265,18 @@ class _Channel(asyncio.DatagramProtocol):
     def close(self) -> None:
         self._transport.close()
 
-    async def exchange(self, question: bytes, timeout: float) -> bytes:
+    async def exchange(self, question: bytes, seconds: float) -> bytes:
         """Send `question` (name, type and class) under a fresh id and return the reply to it.
 
         Raises:
-            TimeoutError: nothing came within `timeout` seconds.
+            TimeoutError: nothing came within `seconds`.
             OSError: the question could not be sent, or nobody listens there.
         """
         loop = asyncio.get_running_loop()
         number = next(each for each in _random_ids() if each not in self._open)
         reply: asyncio.Future[bytes] = loop.create_future()
         self._open[number] = (question.lower(), reply)
-        timer = loop.call_later(timeout, _fail, reply, TimeoutError())
+        timer = loop.call_later(seconds, _fail, reply, TimeoutError())
         try:
             self._transport.sendto(_HEADER.pack(number, dns.flags.RD, 1, 0, 0, 0) + question)
             return await reply
@@ -289,6 +299,12 @@ class _Channel(asyncio.DatagramProtocol):
         # ICMP names no question: whatever is open on this socket was sent in vain, or will be asked again.
         for _, reply in self._open.values():
             _fail(reply, exc)
+
+
+def _wire_of(name: dns.name.Name) -> bytes:
+    wire = io.BytesIO()
+    name.to_wire(wire)
+    return wire.getvalue() + _QUESTION_END
 
 
 async def _open_channel(resolver: Resolver) -> _Channel:

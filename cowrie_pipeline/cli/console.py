@@ -1,0 +1,91 @@
+"""What commands show: progress, tables, errors.
+
+Results go to standard output, everything else to standard error, so that output can be piped.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from cowrie_pipeline.observability.progress import listening
+
+__all__ = ["OUT", "fail", "print_error", "print_table", "show_progress"]
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_error(message: str) -> None:
+    """Print what went wrong, and what to do, on standard error."""
+    ERR.print(f"error: {message}", markup=False, style="red")
+
+
+def fail(message: str, code: int) -> typer.Exit:
+    """Print an error; return what to raise to end with `code`."""
+    print_error(message)
+    return typer.Exit(code)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows; numbers stand to the right, and nothing attackers wrote is taken for markup."""
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for index, column in enumerate(columns):
+        is_number = all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if is_number else "left", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row))
+    OUT.print(table)
+    OUT.print()
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return Text(str(value))
+
+
+@contextmanager
+def show_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show how far the steps are: as bars on a terminal, as one plain line for each step elsewhere."""
+    if quiet:
+        yield lambda step, done, total: None
+    elif ERR.is_terminal:
+        with _bars() as update, listening(update):
+            yield update
+    else:
+        with listening(_plain_lines()):
+            yield _plain_lines()
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=ERR) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def update(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=total)
+            progress.update(tasks[step], completed=done, total=total)
+
+        yield update
+
+
+def _plain_lines() -> Callable[[str, int, int], None]:
+    def update(step: str, done: int, total: int) -> None:
+        if done == total:
+            ERR.print(f"{step}: {done:,} of {total:,}", markup=False)
+
+    return update

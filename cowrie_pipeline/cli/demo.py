@@ -1,0 +1,62 @@
+"""The commands `demo` and `generate-logs`: something to look at on a fresh machine."""
+
+import shutil
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from cowrie_pipeline.cli.console import OUT
+from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, networks, write_logs
+from cowrie_pipeline.enrichment.made_geoip import GeoRow, write_geoip
+from cowrie_pipeline.settings import Settings, export_settings
+
+__all__ = ["run_demo", "write_synthetic_logs"]
+
+_DAYS = 4
+_SESSIONS_PER_DAY = 600
+_ADDRESSES = 400
+
+
+def write_synthetic_logs(plan: SyntheticPlan, folder: Path, geoip: Path | None, *, compress: bool) -> int:
+    """Write the logs of `plan`, and databases that know their addresses; return the exit code."""
+    report = write_logs(plan, folder, compress=compress)
+    OUT.print(
+        f"{folder}: {report.files:,} files, {report.lines:,} lines, {report.sessions:,} sessions from "
+        f"{report.addresses:,} addresses",
+        markup=False,
+    )
+    if geoip is not None:
+        write_geoip(geoip, (GeoRow(**asdict(network)) for network in networks(plan)))
+        OUT.print(f"{geoip}: made City and ASN databases that know them", markup=False)
+    return 0
+
+
+def run_demo(settings: Settings, *, as_json: bool) -> int:
+    """Make logs and databases, materialize everything into a database of the demo's own, and say how to go on."""
+    from cowrie_pipeline.cli.run import run_pipeline
+
+    folder = settings.state_dir.absolute() / "demo"
+    # the demo is the same each time, whatever was there before
+    shutil.rmtree(folder, ignore_errors=True)
+    today = datetime.now(UTC).date()
+    plan = SyntheticPlan(
+        seed=1,
+        first_day=date.fromordinal(today.toordinal() - _DAYS),
+        days=_DAYS,
+        sessions_per_day=_SESSIONS_PER_DAY,
+        addresses=_ADDRESSES,
+    )
+    if not as_json:
+        OUT.print("Writing synthetic logs: invented attackers, invented networks, nothing leaves this machine.")
+    write_logs(plan, folder / "logs")
+    write_geoip(folder / "geoip", (GeoRow(**asdict(network)) for network in networks(plan)))
+    database = f"sqlite:///{folder / 'cowrie.db'}"
+    export_settings(db_url=database, logs=(str(folder / "logs"),), geoip_dir=folder / "geoip", cymru_enabled=False)
+    code = run_pipeline(Settings.from_environment(), None, None, as_json=as_json)
+    if not as_json:
+        OUT.print()
+        OUT.print("What next:")
+        OUT.print("  make ui                                     look at assets, runs and checks on localhost:3000")
+        OUT.print(f"  .venv/bin/cowrie-pipeline status --db {database}", markup=False)
+        OUT.print("  .venv/bin/cowrie-pipeline run --logs PATH   the same with your own logs")
+    return code

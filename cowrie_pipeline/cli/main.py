@@ -1,0 +1,174 @@
+"""The command `cowrie-pipeline`.
+
+Exit codes: 0 when all is well, 1 when a blocking check failed or something could not be read, 2 for wrong use.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cowrie_pipeline import __version__
+from cowrie_pipeline.cli.console import OUT, fail
+from cowrie_pipeline.settings import Settings, SettingsError, export_settings
+from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="cowrie-pipeline",
+    help="Cowrie honeypot logs become sessions, attacking addresses and networks, day by day.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+database = typer.Typer(help="Look after the database.", no_args_is_help=True)
+app.add_typer(database, name="db")
+
+DbOption = Annotated[
+    str | None,
+    typer.Option("--db", metavar="URL", help="Database, such as sqlite:////srv/cowrie.db. Default: COWRIE_DB_URL."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected a day such as 2026-11-01, found {text!r}") from None
+
+
+def settings_for(db_url: str | None = None, logs: tuple[str, ...] = ()) -> Settings:
+    """Read the settings, with the options of the command line in their place; end with 2 if one is wrong."""
+    export_settings(db_url=db_url, logs=logs)
+    try:
+        return Settings.from_environment()
+    except SettingsError as error:
+        raise fail(str(error), 2) from None
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Cowrie honeypot logs become sessions, attacking addresses and networks, day by day."""
+    if version:
+        OUT.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    logs: Annotated[
+        list[str] | None,
+        typer.Option("--logs", metavar="PATH...", help="Log files, folders or globs. Default: COWRIE_LOGS."),
+    ] = None,
+    more_logs: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="More of them.")] = None,
+    db: DbOption = None,
+    first: Annotated[
+        date | None, typer.Option("--from", metavar="DAY", parser=_day, help="First day to materialize.")
+    ] = None,
+    last: Annotated[
+        date | None, typer.Option("--to", metavar="DAY", parser=_day, help="Last day to materialize.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the days in the logs and materialize every asset for them, in one process.
+
+    Example: cowrie-pipeline run --logs /srv/cowrie/log/cowrie.json* --db sqlite:////srv/cowrie.db
+    """
+    # Dagster takes a second to import, which the other commands need not wait for
+    from cowrie_pipeline.cli.run import run_pipeline
+
+    paths = (*(logs or ()), *(more_logs or ()))
+    settings = settings_for(db, paths)
+    if not settings.log_paths:
+        raise fail("no logs are named: give --logs PATH or set COWRIE_LOGS", 2)
+    if first and last and last < first:
+        raise fail(f"--to {last} comes before --from {first}", 2)
+    raise typer.Exit(_guarded(lambda: run_pipeline(settings, first, last, as_json=as_json)))
+
+
+@app.command()
+def status(db: DbOption = None, as_json: JsonOption = False) -> None:
+    """Show the state of the database in one screen."""
+    from cowrie_pipeline.cli.status import show_status
+
+    settings = settings_for(db)
+    raise typer.Exit(_guarded(lambda: show_status(settings, as_json=as_json)))
+
+
+@app.command()
+def generate_logs(
+    folder: Annotated[Path, typer.Argument(help="Where to write; made if it is not there.")],
+    days: Annotated[int, typer.Option(min=1, help="How many days.")] = 3,
+    sessions_per_day: Annotated[int, typer.Option(min=1, help="How many sessions begin on each day.")] = 500,
+    addresses: Annotated[int, typer.Option(min=1, help="How many addresses attack.")] = 200,
+    sensors: Annotated[int, typer.Option(min=1, help="How many honeypots write.")] = 2,
+    first_day: Annotated[
+        date | None, typer.Option(metavar="DAY", parser=_day, help="First day. Default: so that the last is yesterday.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same logs.")] = 1,
+    compress: Annotated[bool, typer.Option(help="Write .gz files.")] = False,
+    geoip: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also write GeoLite2-shaped databases that know the addresses.")
+    ] = None,
+) -> None:
+    """Write synthetic Cowrie logs, the same for the same seed."""
+    from cowrie_pipeline.cli.demo import write_synthetic_logs
+    from cowrie_pipeline.cowrie.synthetic import SyntheticPlan
+
+    plan = SyntheticPlan(
+        seed=seed,
+        first_day=first_day or _days_ago(days),
+        days=days,
+        sessions_per_day=sessions_per_day,
+        addresses=addresses,
+        sensors=sensors,
+    )
+    raise typer.Exit(_guarded(lambda: write_synthetic_logs(plan, folder, geoip, compress=compress)))
+
+
+@app.command()
+def demo(as_json: JsonOption = False) -> None:
+    """Make logs of a few days, materialize everything into SQLite, and show what came out."""
+    from cowrie_pipeline.cli.demo import run_demo
+
+    settings = settings_for()
+    raise typer.Exit(_guarded(lambda: run_demo(settings, as_json=as_json)))
+
+
+@database.command()
+def upgrade(db: DbOption = None) -> None:
+    """Bring the database's schema up to date; `run` does it by itself."""
+    from cowrie_pipeline.warehouse.schema import upgrade_schema
+
+    settings = settings_for(db)
+
+    def work() -> int:
+        warehouse = Warehouse(settings.database_url)
+        before, after = upgrade_schema(warehouse)
+        OUT.print(f"{warehouse.safe_url}: schema {before or 'none'} -> {after}", markup=False)
+        warehouse.dispose()
+        return 0
+
+    raise typer.Exit(_guarded(work))
+
+
+def _days_ago(days: int) -> date:
+    today = datetime.now(UTC).date()
+    return date.fromordinal(today.toordinal() - days)
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """Do a command's work; tell an error that its user can act on in one line."""
+    try:
+        return work()
+    except WarehouseError as error:
+        raise fail(str(error), 1) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise fail(f"{where}{error.strerror or error}", 1) from None

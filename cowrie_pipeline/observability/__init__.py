@@ -1,0 +1,1 @@
+"""What the pipeline shows of its work while it does it."""

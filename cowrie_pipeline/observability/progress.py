@@ -1,0 +1,34 @@
+"""How far the work is: steps tell, whoever runs them shows it.
+
+A step takes `on_progress`, a function of what is done and to do. Dagster's ops cannot be handed one, so the command
+line puts its own here for the time of a run in the same process.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["OnProgress", "ProgressListener", "listening", "progress_of"]
+
+OnProgress = Callable[[int, int], None]
+ProgressListener = Callable[[str, int, int], None]
+
+_listener: ContextVar[ProgressListener | None] = ContextVar("progress_listener", default=None)
+
+
+@contextmanager
+def listening(listener: ProgressListener) -> Iterator[None]:
+    """Have `listener` told of every step's progress: its name, what is done, and what is to do."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def progress_of(step: str) -> OnProgress:
+    """Return the function that tells the present listener, if there is one, how far `step` is."""
+    listener = _listener.get()
+    if listener is None:
+        return lambda done, total: None
+    return lambda done, total: listener(step, done, total)

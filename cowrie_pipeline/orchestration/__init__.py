@@ -1,0 +1,1 @@
+"""Dagster and nothing else: assets, checks, jobs, partitions, resources. The work is in steps/."""

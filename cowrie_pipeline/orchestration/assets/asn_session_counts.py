@@ -1,0 +1,90 @@
+"""The asset asn_session_counts: sessions per network and day."""
+
+from typing import Any
+
+import dagster as dg
+from sqlalchemy import Select, select
+
+from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY, describe_days
+from cowrie_pipeline.orchestration.metadata import preview, table_metadata
+from cowrie_pipeline.orchestration.partitions import day_range
+from cowrie_pipeline.orchestration.pools import WAREHOUSE
+from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.steps.asn_session_counts import count_sessions
+from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.journal import journaled
+from cowrie_pipeline.warehouse.tables import asn_inventory, asn_session_counts
+
+__all__ = ["build_asn_session_counts"]
+
+_LINEAGE = {
+    "asn_number": [("session_snapshots", "snapshot_asn")],
+    "sessions": [("raw_sessions", "session_key")],
+    "unique_ips": [("raw_sessions", "source_ip")],
+    "logins": [("raw_sessions", "login_success_count"), ("raw_sessions", "login_failed_count")],
+    "successful_logins": [("raw_sessions", "login_success_count")],
+    "commands": [("raw_sessions", "command_count")],
+    "downloads": [("raw_sessions", "file_download_count")],
+}
+
+
+def build_asn_session_counts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    """Return the asset."""
+
+    @dg.asset(
+        name="asn_session_counts",
+        deps=["session_snapshots"],
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+        retry_policy=RETRY,
+        pool=WAREHOUSE,
+        group_name="networks",
+        kinds={"sql"},
+        owners=OWNERS,
+        code_version="1",
+        description=(
+            "Sessions, addresses, log-ins, commands and downloads per network and day, at attack time. Network 0 holds "
+            "the sessions whose network is not known, so that the days add up."
+        ),
+    )
+    def asn_session_counts_asset(context: dg.AssetExecutionContext, pipeline: Pipeline) -> None:
+        days = day_range(context)
+        with journaled(pipeline.warehouse, "asn_session_counts", days) as entry:
+            with pipeline.warehouse.begin(lock="facts") as connection:
+                report = count_sessions(connection, days)
+            entry.report = {"sessions": sum(report.sessions.values())}
+        with pipeline.warehouse.read() as connection:
+            of_days = {
+                day: {
+                    "dagster/row_count": report.networks.get(day, 0),
+                    "sessions": report.sessions.get(day, 0),
+                    "preview": preview(connection, _networks_of(DayRange(day, day))),
+                }
+                for day in days
+            }
+        describe_days(
+            context,
+            "asn_session_counts",
+            of_days,
+            seconds=entry.seconds,
+            common=table_metadata(asn_session_counts, _LINEAGE),
+        )
+
+    return asn_session_counts_asset
+
+
+def _networks_of(days: DayRange) -> Select[Any]:
+    table = asn_session_counts.c
+    return (
+        select(
+            table.asn_number,
+            asn_inventory.c.organization_name,
+            table.sessions,
+            table.unique_ips,
+            table.logins,
+            table.commands,
+        )
+        .join_from(asn_session_counts, asn_inventory, asn_inventory.c.asn_number == table.asn_number, isouter=True)
+        .where(table.day.between(days.first, days.last))
+        .order_by(table.sessions.desc(), table.asn_number)
+    )

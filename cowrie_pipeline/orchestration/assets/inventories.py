@@ -1,0 +1,171 @@
+"""The assets ip_inventory and asn_inventory: one graph of ops around the cascade enricher."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from sqlalchemy import Select, select
+
+from cowrie_pipeline.observability.progress import progress_of
+from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY, describe_days
+from cowrie_pipeline.orchestration.metadata import preview, table_metadata
+from cowrie_pipeline.orchestration.partitions import day_range
+from cowrie_pipeline.orchestration.pools import CASCADE
+from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.inventories import InventoryReport, enrich_addresses
+from cowrie_pipeline.steps.journal import journaled
+from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, session_days
+
+__all__ = ["build_inventories"]
+
+_IP_LINEAGE = {
+    "ip_address": [("raw_sessions", "source_ip")],
+    "first_seen": [("raw_sessions", "first_event_at")],
+    "last_seen": [("raw_sessions", "last_event_at")],
+    "session_count": [("raw_sessions", "session_key")],
+}
+_ASN_LINEAGE = {
+    "asn_number": [("ip_inventory", "current_asn")],
+    "first_seen": [("ip_inventory", "first_seen")],
+    "last_seen": [("ip_inventory", "last_seen")],
+    "unique_ip_count": [("ip_inventory", "ip_address")],
+    "total_session_count": [("raw_sessions", "session_key")],
+}
+
+
+@dg.op(
+    ins={"raw_sessions": dg.In(dg.Nothing)},
+    pool=CASCADE,
+    retry_policy=RETRY,
+    description="Ask the sources, in the order of the policy, about the days' addresses that are new or stale.",
+)
+def enrich_addresses_op(context: dg.AssetExecutionContext, pipeline: Pipeline) -> tuple[InventoryReport, float]:
+    """Ask, and write both inventories; give the report and the seconds to the op that describes them."""
+    days = day_range(context)
+    with journaled(pipeline.warehouse, "ip_inventory", days) as entry:
+        report = enrich_addresses(
+            pipeline.warehouse,
+            pipeline.cascade,
+            days,
+            now=datetime.now(UTC),
+            on_progress=progress_of("ip_inventory"),
+        )
+        entry.report = {"addresses_due": report.addresses_due, "look_ups": report.outcomes}
+    for finding in report.findings:
+        context.log.warning(finding)
+    return report, entry.seconds
+
+
+@dg.op(
+    out={"ip_inventory": dg.Out(dg.Nothing), "asn_inventory": dg.Out(dg.Nothing)},
+    description="Put on each day's materializations what its addresses and networks are.",
+)
+def describe_inventories_op(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, enriched: tuple[InventoryReport, float]
+) -> Any:
+    """Describe both inventories by day."""
+    report, seconds = enriched
+    common = {
+        "addresses_due": report.addresses_due,
+        "networks_met": report.networks_met,
+        "networks_created": report.networks_created,
+        "look_ups": report.outcomes,
+        "cache_hits": report.cache_hits,
+        "findings": list(report.findings),
+    }
+    with pipeline.warehouse.read() as connection:
+        of_addresses, of_networks = {}, {}
+        for day, inventory in report.days.items():
+            of_addresses[day] = {
+                "dagster/row_count": inventory.addresses,
+                "states": inventory.states,
+                "preview": preview(connection, _addresses_of(DayRange(day, day))),
+            }
+            of_networks[day] = {
+                "dagster/row_count": inventory.networks,
+                "preview": preview(connection, _networks_of(DayRange(day, day))),
+            }
+    for asset, of_days, table, upstream in (
+        ("ip_inventory", of_addresses, ip_inventory, _IP_LINEAGE),
+        ("asn_inventory", of_networks, asn_inventory, _ASN_LINEAGE),
+    ):
+        describe_days(
+            context, asset, of_days, seconds=seconds, common={**table_metadata(table, upstream), **common}
+        )
+    yield dg.Output(None, "ip_inventory")
+    yield dg.Output(None, "asn_inventory")
+
+
+def build_inventories(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    """Return both assets."""
+
+    @dg.graph_multi_asset(
+        name="inventories",
+        ins={"raw_sessions": dg.AssetIn(dagster_type=dg.Nothing)},
+        outs={
+            "ip_inventory": dg.AssetOut(
+                dagster_type=dg.Nothing,
+                kinds={"python", "sql"},
+                owners=OWNERS,
+                code_version="1",
+                description=(
+                    "Every address that ever attacked, and what is known of it now: bogon, network, place, by source. "
+                    "The day's addresses that are new or stale are looked up; the others cost nothing."
+                ),
+            ),
+            "asn_inventory": dg.AssetOut(
+                dagster_type=dg.Nothing,
+                kinds={"python", "sql"},
+                owners=OWNERS,
+                code_version="1",
+                description="Every network (ASN) that an attacking address belongs or belonged to, with recounted counts.",
+            ),
+        },
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+        group_name="inventories",
+    )
+    def inventories(raw_sessions: Any) -> dict[str, Any]:
+        described = describe_inventories_op(enrich_addresses_op(raw_sessions))
+        return {"ip_inventory": described.ip_inventory, "asn_inventory": described.asn_inventory}
+
+    return inventories
+
+
+def _active(days: DayRange) -> Select[Any]:
+    return select(session_days.c.source_ip).where(session_days.c.day.between(days.first, days.last))
+
+
+def _addresses_of(days: DayRange) -> Select[Any]:
+    table = ip_inventory.c
+    return (
+        select(
+            table.ip_address,
+            table.current_asn,
+            table.geo_country,
+            table.country_basis,
+            table.is_bogon,
+            table.session_count,
+            table.enrichment_state,
+        )
+        .where(table.ip_address.in_(_active(days)))
+        .order_by(table.session_count.desc(), table.ip_address)
+    )
+
+
+def _networks_of(days: DayRange) -> Select[Any]:
+    table = asn_inventory.c
+    return (
+        select(
+            table.asn_number,
+            table.organization_name,
+            table.rir_registry,
+            table.unique_ip_count,
+            table.total_session_count,
+        )
+        .where(
+            table.asn_number.in_(select(ip_inventory.c.current_asn).where(ip_inventory.c.ip_address.in_(_active(days))))
+        )
+        .order_by(table.unique_ip_count.desc(), table.asn_number)
+    )

@@ -1,0 +1,41 @@
+"""What all assets have in common: owner, retry, backfill, and how a materialization is described."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+__all__ = ["BACKFILL", "OWNERS", "RETRY", "describe_days"]
+
+OWNERS = ["team:honeypot"]
+
+# A range of days is one run: one process, one import of Dagster.
+BACKFILL = dg.BackfillPolicy.single_run()
+
+# What may pass: a database that was locked or restarted. What cannot pass says so with dg.Failure(allow_retries=False).
+RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def describe_days(
+    context: dg.AssetExecutionContext,
+    asset: str,
+    of_days: Mapping[date, Mapping[str, Any]],
+    *,
+    seconds: float,
+    common: Mapping[str, Any],
+) -> None:
+    """Put on each day's materialization what is true of that day, and on all what is true of the run.
+
+    Args:
+        context: the run's.
+        asset: the asset.
+        of_days: metadata by day; every day of the run has an entry.
+        seconds: what the work took for all days together.
+        common: metadata of the run.
+    """
+    each = seconds / max(len(of_days), 1)
+    for day, metadata in of_days.items():
+        context.add_asset_metadata(
+            {**common, **metadata, "seconds": round(each, 4)}, asset_key=asset, partition_key=day.isoformat()
+        )

@@ -1,0 +1,52 @@
+"""All definitions, composed from named lists, so that a test can build its own."""
+
+from typing import Any
+
+import dagster as dg
+
+from cowrie_pipeline.orchestration.assets import (
+    build_asn_session_counts,
+    build_inventories,
+    build_raw_sessions,
+    build_session_snapshots,
+)
+from cowrie_pipeline.orchestration.checks import build_checks
+from cowrie_pipeline.orchestration.partitions import daily_partitions
+from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.settings import Settings
+
+__all__ = ["DAILY_JOB", "build_definitions"]
+
+DAILY_JOB = "daily"
+
+
+def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.Definitions:
+    """Return what Dagster loads.
+
+    Args:
+        settings: of which the first day is used; by default those of the environment.
+        overrides: arguments of `dg.Definitions` that replace ours.
+    """
+    partitions = daily_partitions((settings or Settings.from_environment()).start_date)
+    assets = [
+        build_raw_sessions(partitions),
+        build_inventories(partitions),
+        build_session_snapshots(partitions),
+        build_asn_session_counts(partitions),
+    ]
+    parts: dict[str, Any] = {
+        "assets": assets,
+        "asset_checks": build_checks(partitions),
+        "jobs": [
+            dg.define_asset_job(
+                DAILY_JOB,
+                selection=dg.AssetSelection.all(),
+                partitions_def=partitions,
+                description="Every asset for a day or a range of days, with all checks.",
+            )
+        ],
+        "resources": {"pipeline": Pipeline()},
+        # a process for each step would cost two seconds a step
+        "executor": dg.in_process_executor,
+    }
+    return dg.Definitions(**(parts | overrides))

@@ -1,0 +1,66 @@
+"""Dagster's asset checks, one step for each asset, made from the checks of steps/checks.py."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from cowrie_pipeline.orchestration.metadata import table_of
+from cowrie_pipeline.orchestration.partitions import day_range
+from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.steps.checks import Check, CheckResult, Severity, all_checks
+from cowrie_pipeline.steps.days import DayRange
+
+__all__ = ["build_checks"]
+
+_SEVERITIES = {Severity.ERROR: dg.AssetCheckSeverity.ERROR, Severity.WARN: dg.AssetCheckSeverity.WARN}
+
+
+def build_checks(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    """Return one definition for each asset, with all its checks; each can be run alone."""
+    checks = all_checks()
+    assets = sorted({check.asset for check in checks})
+    return [_build(asset, [check for check in checks if check.asset == asset], partitions) for asset in assets]
+
+
+def _build(
+    asset: str, checks: Sequence[Check], partitions: dg.DailyPartitionsDefinition
+) -> dg.AssetChecksDefinition:
+    specs = [
+        dg.AssetCheckSpec(
+            check.name, asset=asset, description=f"{check.title}. {check.remedy}", blocking=check.blocks
+        )
+        for check in checks
+    ]
+
+    @dg.multi_asset_check(name=f"check_{asset}", specs=specs, can_subset=True)
+    def run(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> Iterator[dg.AssetCheckResult]:
+        # outside of a run of partitions, as when a check is started by hand, all days are checked
+        if context.has_partition_key or context.has_partition_key_range:
+            days = day_range(context)
+        else:
+            days = DayRange(partitions.start.date(), datetime.now(UTC).date())
+        selected = {key.name for key in context.selected_asset_check_keys}
+        for check in checks:
+            if check.name in selected:
+                # a state of its own for each: on SQLite a reader that stays open keeps the write-ahead log growing
+                with pipeline.warehouse.read() as connection:
+                    result = check.run(connection, days, pipeline.settings, datetime.now(UTC))
+                yield _evaluation(check, result)
+
+    return run
+
+
+def _evaluation(check: Check, result: CheckResult) -> dg.AssetCheckResult:
+    metadata: dict[str, dg.MetadataValue] = {"rows_at_fault": dg.MetadataValue.int(result.at_fault)}
+    if not result.passed:
+        metadata["first_rows"] = table_of(result.columns, result.rows)
+        metadata["what_to_do"] = dg.MetadataValue.text(check.remedy)
+    return dg.AssetCheckResult(
+        passed=result.passed,
+        check_name=check.name,
+        asset_key=check.asset,
+        severity=_SEVERITIES[check.severity],
+        description=check.title if result.passed else f"Not so: {check.title} ({result.at_fault:,} rows at fault)",
+        metadata=metadata,
+    )

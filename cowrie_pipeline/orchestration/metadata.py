@@ -1,0 +1,88 @@
+"""What a materialization shows: rows, seconds, a preview, the table's columns and where they come from."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import dagster as dg
+from sqlalchemy import Connection, Select, Table
+
+__all__ = ["lineage", "preview", "table_metadata"]
+
+_PREVIEW_ROWS = 5
+
+
+def table_metadata(table: Table, upstream: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, Any]:
+    """Return the name, columns and column lineage of a table as Dagster's metadata.
+
+    Args:
+        table: the table that the asset fills.
+        upstream: for columns that come from another asset, that asset and its columns.
+    """
+    columns = [
+        dg.TableColumn(
+            column.name,
+            str(column.type).split("(")[0].lower(),
+            description=column.comment,
+            constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=bool(column.primary_key)),
+        )
+        for column in table.columns
+    ]
+    return {
+        "dagster/table_name": table.name,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/column_lineage": lineage(upstream),
+    }
+
+
+def lineage(upstream: Mapping[str, Sequence[tuple[str, str]]]) -> dg.TableColumnLineage:
+    """Return which columns of which assets each column is made from."""
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=dg.AssetKey(asset), column_name=name) for asset, name in sources]
+            for column, sources in upstream.items()
+        }
+    )
+
+
+def preview(connection: Connection, statement: Select[Any]) -> dg.TableMetadataValue:
+    """Return the first rows of a query as a table that the UI shows."""
+    result = connection.execute(statement.limit(_PREVIEW_ROWS))
+    return table_of(list(result.keys()), [tuple(row) for row in result])
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
+    """Return rows as a table that the UI shows; what is no number or truth is shown as text."""
+    kinds = [_kind([row[index] for row in rows]) for index in range(len(columns))]
+    schema = dg.TableSchema(
+        columns=[dg.TableColumn(name, kind) for name, kind in zip(columns, kinds, strict=True)]
+    )
+    records = [
+        dg.TableRecord(
+            {name: _shown(value, kind) for name, value, kind in zip(columns, row, kinds, strict=True)}
+        )
+        for row in rows
+    ]
+    return dg.MetadataValue.table(records, schema=schema)
+
+
+def _kind(values: Sequence[Any]) -> str:
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, bool) for value in known):
+        return "bool"
+    if known and all(isinstance(value, int) and not isinstance(value, bool) for value in known):
+        return "int"
+    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        return "float"
+    return "string"
+
+
+def _shown(value: Any, kind: str) -> str | int | float | bool | None:
+    if value is None or kind != "string":
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "seconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    text = str(value)
+    return text if len(text) <= 200 else text[:200] + "..."

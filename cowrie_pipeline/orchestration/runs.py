@@ -1,0 +1,169 @@
+"""Materializations started from this process, as Dagster runs that the UI shows.
+
+Belongs here: which instance is used, one run for each span of days, and what came out of the runs.
+Does not belong here: options and output of commands (cli/).
+"""
+
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
+from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.days import DayRange
+
+__all__ = ["AssetOutcome", "CheckOutcome", "RunsOutcome", "materialize", "open_instance"]
+
+_PROCESS_TAG = "cowrie_pipeline/process"
+_MINIMAL_INSTANCE = "telemetry: {enabled: false}\n"
+
+
+@dataclass(slots=True)
+class CheckOutcome:
+    """What became of one check over all runs; `message` and `rows_at_fault` are those of the last failure."""
+
+    passed: bool = True
+    blocking: bool = False
+    severity: str = "WARN"
+    rows_at_fault: int = 0
+    message: str = ""
+
+
+@dataclass(slots=True)
+class AssetOutcome:
+    """What became of one asset over all runs."""
+
+    rows: int = 0
+    seconds: float = 0.0
+    days: int = 0
+    checks: dict[str, CheckOutcome] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RunsOutcome:
+    """What became of all runs. `errors` are the steps that failed, in words; `notes` what the sources had to say."""
+
+    assets: dict[str, AssetOutcome] = field(default_factory=dict)
+    run_ids: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether no step and no blocking check failed."""
+        blocked = any(
+            check.blocking and not check.passed and check.severity == "ERROR"
+            for asset in self.assets.values()
+            for check in asset.checks.values()
+        )
+        return not self.errors and not blocked
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """Open the Dagster instance of this project.
+
+    It is the one that DAGSTER_HOME names; else that of `dagster.yaml` in the present folder, as in a checkout; else
+    one in the state folder.
+    """
+    state = settings.state_dir.absolute()
+    os.environ.setdefault("COWRIE_STATE_DIR", str(state))
+    if not os.environ.get("DAGSTER_HOME"):
+        home = Path.cwd() if Path("dagster.yaml").exists() else state / "dagster"
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_text(_MINIMAL_INSTANCE, encoding="utf-8")
+        os.environ["DAGSTER_HOME"] = str(home)
+    state.mkdir(parents=True, exist_ok=True)
+    return dg.DagsterInstance.get()
+
+
+def materialize(instance: dg.DagsterInstance, spans: Iterable[DayRange], settings: Settings) -> RunsOutcome:
+    """Materialize every asset, with its checks, for each span of days; one run a span, in this process.
+
+    A run that fails does not keep the others from running.
+    """
+    _end_runs_of_dead_processes(instance)
+    job = build_definitions(settings).resolve_job_def(DAILY_JOB)
+    outcome = RunsOutcome()
+    for span in spans:
+        result = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={
+                "dagster/asset_partition_range_start": span.first.isoformat(),
+                "dagster/asset_partition_range_end": span.last.isoformat(),
+                _PROCESS_TAG: _process(),
+            },
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        outcome.run_ids.append(result.run_id)
+        _add(outcome, result)
+    return outcome
+
+
+def _add(outcome: RunsOutcome, result: dg.ExecuteInProcessResult) -> None:
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            made = event.step_materialization_data.materialization
+            asset = outcome.assets.setdefault(made.asset_key.to_user_string(), AssetOutcome())
+            asset.rows += int(_number(made.metadata, "dagster/row_count"))
+            asset.seconds += _number(made.metadata, "seconds")
+            asset.days += 1
+            findings = made.metadata.get("findings")
+            if findings is not None:
+                outcome.notes |= dict.fromkeys(str(each) for each in findings.value)
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            _add_check(outcome, event.asset_check_evaluation_data)
+        elif event.is_step_failure:
+            error = event.step_failure_data.error
+            if error is not None and error.cls_name != "DagsterAssetCheckFailedError":
+                cause = error.cause or error
+                outcome.errors.append(f"{event.step_key}: {cause.cls_name}: {cause.message.strip().splitlines()[0]}")
+
+
+def _add_check(outcome: RunsOutcome, evaluation: Any) -> None:
+    asset = outcome.assets.setdefault(evaluation.asset_key.to_user_string(), AssetOutcome())
+    check = asset.checks.setdefault(evaluation.check_name, CheckOutcome())
+    check.blocking = bool(evaluation.blocking)
+    check.severity = evaluation.severity.value
+    if not evaluation.passed:
+        check.passed = False
+        check.rows_at_fault += int(_number(evaluation.metadata, "rows_at_fault"))
+        check.message = evaluation.description or ""
+
+
+def _number(metadata: Mapping[str, Any], name: str) -> float:
+    value = metadata.get(name)
+    return 0.0 if value is None or value.value is None else float(value.value)
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _end_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
+    """Mark runs as failed whose process was killed, and free their places in pools.
+
+    Nobody else does when no daemon runs, and the next run would wait for those places for ever.
+    """
+    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(filters=under_way):
+        host, _, pid = run.tags.get(_PROCESS_TAG, "").rpartition(":")
+        if host == socket.gethostname() and not _is_alive(int(pid)):
+            instance.report_run_failed(run, "the process of this run was killed")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user, so alive
+        return True
+    return True

@@ -1,0 +1,221 @@
+"""What must be true of the data, and the rows at fault where it is not.
+
+Most checks are queries in `sql/checks/` that return the rows at fault: no row, the check passes. Checks that need a
+threshold of the settings are functions here.
+
+Belongs here: what is checked and how a result is judged.
+Does not belong here: running checks after a materialization, and alerting (orchestration/).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, literal, select
+
+from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.warehouse.sql_files import read_sql, sql_files
+from cowrie_pipeline.warehouse.statements import with_parameters
+from cowrie_pipeline.warehouse.tables import log_files
+
+__all__ = ["Check", "CheckResult", "Coverage", "Severity", "all_checks", "coverage_by_day", "judge_coverage"]
+
+_ROWS_SHOWN = 20
+# Cowrie's first version is of 2014.
+_EARLIEST = datetime(2014, 1, 1, tzinfo=UTC)
+_DAYS_BEFORE = 7
+
+
+class Severity(StrEnum):
+    """How bad a failure is."""
+
+    ERROR = "error"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The rows at fault, the first of them with their columns; `at_fault` counts all."""
+
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Any, ...], ...] = ()
+    at_fault: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is no row at fault."""
+        return self.at_fault == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of one asset: what it says, how bad its failure is, what to do then, and how it is run."""
+
+    name: str
+    asset: str
+    title: str
+    remedy: str
+    severity: Severity
+    blocks: bool
+    run: Callable[[Connection, DayRange, Settings, datetime], CheckResult]
+
+
+def all_checks() -> tuple[Check, ...]:
+    """Return every check: one for each file in `sql/checks/`, and those that need a threshold."""
+    of_files = (_sql_check(name) for name in sql_files("checks"))
+    return tuple(sorted((*of_files, *_COVERAGE_CHECKS, _DEAD_LETTERS), key=lambda check: (check.asset, check.name)))
+
+
+def _sql_check(name: str) -> Check:
+    header = read_sql(name, "sqlite").header
+
+    def run(connection: Connection, days: DayRange, settings: Settings, now: datetime) -> CheckResult:
+        del settings
+        statement = read_sql(name, connection.dialect.name).statement
+        parameters = {
+            "first_day": days.first,
+            "last_day": days.last,
+            "start": days.start,
+            "end": days.end,
+            "earliest": _EARLIEST,
+            "tomorrow": now + timedelta(days=1),
+        }
+        shown = connection.execute(with_parameters(f"{statement}\nLIMIT {_ROWS_SHOWN}", **parameters))
+        columns, rows = tuple(shown.keys()), tuple(tuple(row) for row in shown)
+        at_fault = len(rows)
+        if at_fault == _ROWS_SHOWN:
+            counted = with_parameters(f"SELECT COUNT(*) FROM ({statement}) AS at_fault", **parameters)  # noqa: S608
+            at_fault = connection.execute(counted).scalar_one()
+        return CheckResult(columns, rows, at_fault)
+
+    return Check(
+        name=name.rpartition("/")[2],
+        asset=header["asset"],
+        title=header["title"],
+        remedy=header["remedy"],
+        severity=Severity(header["severity"]),
+        blocks=header["blocks"] == "yes",
+        run=run,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Of how many rows of a day a field is known."""
+
+    day: date
+    asset: str
+    field: str
+    total: int
+    known: int
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1; a field of no rows is wholly known."""
+        return self.known / self.total if self.total else 1.0
+
+
+def coverage_by_day(connection: Connection, days: DayRange) -> list[Coverage]:
+    """Return the coverage of every field on every day of the range that has sessions."""
+    statement = read_sql("reports/coverage_by_day", connection.dialect.name).statement
+    rows = connection.execute(
+        with_parameters(statement, first_day=days.first, last_day=days.last, start=days.start, end=days.end)
+    )
+    return [
+        Coverage(day if isinstance(day, date) else date.fromisoformat(day), asset, name, total, known)
+        for day, asset, name, total, known in rows
+    ]
+
+
+def judge_coverage(
+    coverages: Sequence[Coverage], days: DayRange, *, floor: float, drop: float
+) -> list[tuple[Coverage, str]]:
+    """Return the coverages of `days` that are too low, with the reason.
+
+    Args:
+        coverages: of `days` and of the seven days before.
+        days: the days that are judged.
+        floor: the lowest share that is good.
+        drop: how far a share may fall below the mean of the seven days before.
+    """
+    by_field: dict[tuple[str, str], dict[date, Coverage]] = defaultdict(dict)
+    for each in coverages:
+        by_field[each.asset, each.field][each.day] = each
+    too_low = []
+    for of_days in by_field.values():
+        for day, each in sorted(of_days.items()):
+            if not days.first <= day <= days.last:
+                continue
+            before = [of_days[d].share for d in of_days if timedelta(0) < day - d <= timedelta(days=_DAYS_BEFORE)]
+            mean = sum(before) / len(before) if before else None
+            if each.share < floor:
+                too_low.append((each, f"below the floor of {floor:.0%}"))
+            elif mean is not None and each.share < mean - drop:
+                too_low.append((each, f"{mean:.0%} in the days before"))
+    return too_low
+
+
+def _coverage_check(asset: str, subject: str) -> Check:
+    def run(connection: Connection, days: DayRange, settings: Settings, now: datetime) -> CheckResult:
+        del now
+        with_before = DayRange(days.first - timedelta(days=_DAYS_BEFORE), days.last)
+        coverages = [each for each in coverage_by_day(connection, with_before) if each.asset == asset]
+        too_low = judge_coverage(coverages, days, floor=settings.coverage_floor, drop=settings.coverage_drop)
+        rows = tuple((each.day, each.field, each.total, each.known, reason) for each, reason in too_low)
+        return CheckResult(("day", "field", "total", "known", "reason"), rows[:_ROWS_SHOWN], len(rows))
+
+    return Check(
+        name=f"coverage_of_{asset}",
+        asset=asset,
+        title=f"Enough is known of {subject}",
+        remedy=(
+            "See which source fails: the metadata of ip_inventory counts look-ups by source and outcome, and "
+            "`cowrie-pipeline status` shows coverage. Without GeoIP files (COWRIE_GEOIP_DIR) and without network, "
+            "nothing can be known. Thresholds: COWRIE_COVERAGE_FLOOR, COWRIE_COVERAGE_DROP."
+        ),
+        severity=Severity.WARN,
+        blocks=False,
+        run=run,
+    )
+
+
+_COVERAGE_CHECKS = (
+    _coverage_check("ip_inventory", "the addresses that attacked"),
+    _coverage_check("asn_inventory", "the networks that attacked"),
+    _coverage_check("session_snapshots", "the sessions' addresses at attack time"),
+)
+
+
+def _dead_letters(connection: Connection, days: DayRange, settings: Settings, now: datetime) -> CheckResult:
+    del days, now
+    files = log_files.c
+    rows = connection.execute(
+        select(files.path, files.lines, files.dead_letters)
+        .where(
+            ~files.is_foreign,  # those have a check of their own
+            files.dead_letters > 0,
+            files.dead_letters > files.lines * literal(settings.dead_letter_share),
+        )
+        .order_by(files.dead_letters.desc(), files.path)
+    ).all()
+    return CheckResult(
+        ("path", "lines", "dead_letters"), tuple(tuple(row) for row in rows[:_ROWS_SHOWN]), len(rows)
+    )
+
+
+_DEAD_LETTERS = Check(
+    name="dead_letter_share",
+    asset="raw_sessions",
+    title="Few lines of each file are dead letters",
+    remedy=(
+        "Look at the table dead_letters: `reason`, `detail` and `sample` say what is wrong with each line. Threshold: "
+        "COWRIE_DEAD_LETTER_SHARE."
+    ),
+    severity=Severity.WARN,
+    blocks=False,
+    run=_dead_letters,
+)

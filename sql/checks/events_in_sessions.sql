@@ -1,0 +1,15 @@
+-- asset: raw_sessions
+-- severity: error
+-- blocks: yes
+-- title: The events of a day are the events of its sessions and those without a session
+-- remedy: Delete the rows of loaded_days for the days shown and materialize them again; if the rows stay, report it.
+SELECT l.day, l.events, l.events_without_session, COALESCE(d.events, 0) AS events_in_sessions
+FROM loaded_days AS l
+LEFT JOIN (
+    SELECT day, SUM(event_count) AS events
+    FROM session_days
+    WHERE day BETWEEN :first_day AND :last_day
+    GROUP BY day
+) AS d ON d.day = l.day
+WHERE l.day BETWEEN :first_day AND :last_day
+  AND l.events <> l.events_without_session + COALESCE(d.events, 0)

@@ -1,0 +1,23 @@
+-- asset: asn_session_counts
+-- severity: error
+-- blocks: no
+-- title: The days' counts by network are recounts of their sessions
+-- remedy: Sessions or snapshots came after the day was counted. Materialize asn_session_counts for the days shown again.
+SELECT
+    COALESCE(c.day, r.day) AS day, COALESCE(c.asn_number, r.asn_number) AS asn_number, c.sessions, r.sessions AS
+    sessions_recounted
+FROM (
+    SELECT * FROM asn_session_counts WHERE day BETWEEN :first_day AND :last_day
+) AS c
+FULL JOIN (
+    SELECT
+        date(first_event_at) AS day, COALESCE(snapshot_asn, 0) AS asn_number, COUNT(*) AS sessions,
+        COUNT(DISTINCT source_ip) AS unique_ips, SUM(login_success_count + login_failed_count) AS logins,
+        SUM(command_count) AS commands, SUM(file_download_count) AS downloads
+    FROM session_summaries
+    WHERE first_event_at >= :start AND first_event_at < :end
+    GROUP BY date(first_event_at), COALESCE(snapshot_asn, 0)
+) AS r ON r.day = c.day AND r.asn_number = c.asn_number
+WHERE c.day IS NULL OR r.day IS NULL
+   OR c.sessions <> r.sessions OR c.unique_ips <> r.unique_ips OR c.logins <> r.logins
+   OR c.commands <> r.commands OR c.downloads <> r.downloads

@@ -1,0 +1,26 @@
+-- title: What the cascade found of addresses becomes their current state
+-- reads: staged_addresses
+UPDATE ip_inventory
+SET
+    current_asn = found.current_asn,
+    asn_source = found.asn_source,
+    asn_last_verified = found.asn_last_verified,
+    geo_country = found.geo_country,
+    country_basis = found.country_basis,
+    geo_city = found.geo_city,
+    latitude = found.latitude,
+    longitude = found.longitude,
+    geoip_build = found.geoip_build,
+    ip_type = found.ip_type,
+    is_scanner = found.is_scanner,
+    is_bogon = found.is_bogon,
+    enrichment = found.enrichment,
+    enrichment_digest = found.enrichment_digest,
+    enrichment_state = found.enrichment_state,
+    enrichment_sources = found.enrichment_sources,
+    enrichment_updated_at = found.enrichment_updated_at,
+    enrichment_due_at = found.enrichment_due_at,
+    enrichment_version = ip_inventory.enrichment_version
+        + CASE WHEN ip_inventory.enrichment_digest = found.enrichment_digest THEN 0 ELSE 1 END
+FROM staged_addresses AS found
+WHERE ip_inventory.ip_address = found.ip_address
