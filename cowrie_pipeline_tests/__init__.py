@@ -1,0 +1,1 @@
+"""Tests: real databases, real files, real servers of our own on loopback."""
