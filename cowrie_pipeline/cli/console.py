@@ -17,8 +17,17 @@ from cowrie_pipeline.observability.progress import listening
 
 __all__ = ["OUT", "fail", "print_error", "print_table", "show_progress"]
 
-OUT = Console(highlight=False, soft_wrap=True)
-ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+# Where nobody looks at the width, tables are not squeezed into the 80 columns that rich assumes.
+_WIDTH_OF_FILES = 160
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH_OF_FILES)
+
+
+OUT = _console(stderr=False)
+ERR = _console(stderr=True)
 
 
 def print_error(message: str) -> None:

@@ -157,9 +157,9 @@ def _print_assets(outcome: RunsOutcome) -> None:
     )
     print_table(
         "Checks that failed",
-        ("check", "severity", "blocks", "what is wrong"),
+        ("check", "severity", "blocks", "rows at fault", "what should be so"),
         [
-            (f"{asset_name}.{name}", check.severity.lower(), check.blocking, check.message)
+            (f"{asset_name}.{name}", check.severity.lower(), check.blocking, check.rows_at_fault, check.title)
             for asset_name, asset in sorted(outcome.assets.items())
             for name, check in sorted(asset.checks.items())
             if not check.passed

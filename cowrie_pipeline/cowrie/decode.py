@@ -6,6 +6,7 @@ Does not belong here: where the line comes from (lines.py), what the event adds 
 
 import codecs
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,10 +16,12 @@ from typing import Any
 import msgspec
 
 from cowrie_pipeline.cowrie.events import EVENT_TYPES, AnyKnownEvent, CowrieEvent, UnknownEvent
+from cowrie_pipeline.cowrie.text import escape_text
 
-__all__ = ["DeadLetterError", "Oddities", "Reason", "decode_event", "duration_ms", "parse_timestamp"]
+__all__ = ["DeadLetterError", "Oddities", "Reason", "decode_event", "duration_ms", "parse_timestamp", "utc_text"]
 
 _MAX_COUNTED_NAMES = 1000
+_MAX_NAME_LENGTH = 200
 _MIN_TIMESTAMP_LENGTH = len("2016-01-01T00:00:00")
 
 
@@ -55,7 +58,8 @@ class Oddities:
     replaced_encodings: int = 0
 
     def count(self, which: Counter[str], name: str) -> None:
-        """Count `name`; the number of different names kept is bounded, whatever a log holds."""
+        """Count `name`, made storable; how many different names are kept is bounded, whatever a log holds."""
+        name = escape_text(name[:_MAX_NAME_LENGTH])
         which[name if name in which or len(which) < _MAX_COUNTED_NAMES else "(others)"] += 1
 
 
@@ -108,6 +112,7 @@ def _decode_tolerantly(line: bytes, oddities: Oddities) -> CowrieEvent:
     kind = EVENT_TYPES.get(event_id)
     if kind is None:
         oddities.count(oddities.unknown_events, event_id)
+        event_id = escape_text(event_id[:_MAX_NAME_LENGTH])
         known = set(CowrieEvent.__struct_fields__)
         others = {name: value for name, value in content.items() if name not in known}
         content = {name: value for name, value in content.items() if name in known}
@@ -133,10 +138,10 @@ def _parse_object(line: bytes, oddities: Oddities) -> dict[str, Any]:
     except RecursionError:
         raise DeadLetterError(Reason.NOT_JSON, "nested too deeply") from None
     except ValueError as error:
-        if encoding_was_replaced:
-            raise DeadLetterError(Reason.BAD_ENCODING, f"no valid UTF-8, and no JSON without it: {error}") from None
         if text.startswith("{") and _ends_early(error, text):
             raise DeadLetterError(Reason.CUT, f"the object does not end: {error}") from None
+        if encoding_was_replaced:
+            raise DeadLetterError(Reason.BAD_ENCODING, f"no valid UTF-8, and no JSON without it: {error}") from None
         raise DeadLetterError(Reason.NOT_JSON, str(error)) from None
     if not isinstance(content, dict):
         raise DeadLetterError(Reason.NOT_AN_OBJECT, f"expected a JSON object, found {_shown(content)}")
@@ -144,11 +149,16 @@ def _parse_object(line: bytes, oddities: Oddities) -> dict[str, Any]:
     return content
 
 
+# What may be left of a JSON text behind the place where it is wrong, if all that is wrong is that it stops: nothing, or
+# the beginning of a number, a word or an escape.
+_UNFINISHED = re.compile(r"\s*|-|[.eE][+-]?|tr?u?|fa?l?s?|nu?l?|\\?u?[0-9a-fA-F]{0,4}")
+
+
 def _ends_early(error: ValueError, text: str) -> bool:
     """Say whether a JSON text is wrong only in that it stops."""
     if not isinstance(error, json.JSONDecodeError):
         return False
-    return error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+    return error.msg.startswith("Unterminated string") or _UNFINISHED.fullmatch(text, error.pos) is not None
 
 
 def _fitting(kind: type[CowrieEvent], content: dict[str, Any], oddities: Oddities) -> dict[str, Any]:
@@ -160,7 +170,7 @@ def _fitting(kind: type[CowrieEvent], content: dict[str, Any], oddities: Odditie
             continue  # known, never read
         try:
             fitting[name] = msgspec.convert(value, wanted, strict=False)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeEncodeError):  # half a surrogate pair where a number belongs
             oddities.count(oddities.odd_types, name)
     return fitting
 
@@ -193,6 +203,17 @@ def parse_timestamp(text: str) -> datetime:
             Reason.BAD_TIMESTAMP, f"expected a time such as 2018-05-06T17:44:05.866769Z, found {text[:100]!r}"
         )
     return time
+
+
+def utc_text(timestamp: str) -> str:
+    """Return the UTC time of a `timestamp` field, known to be good, as `2018-05-06 17:44:05.866769`.
+
+    Such texts compare as the times do, and both databases take them as they are.
+    """
+    # the form of nearly every log, told from others that fromisoformat takes (weeks, no dashes) by its punctuation
+    if len(timestamp) == 27 and timestamp[26] == "Z" and timestamp[7] == "-" and timestamp[19] == ".":
+        return f"{timestamp[:10]} {timestamp[11:26]}"
+    return parse_timestamp(timestamp).isoformat(" ", "microseconds")[:26]
 
 
 def duration_ms(duration: float | str | None, milliseconds: int | None) -> int | None:

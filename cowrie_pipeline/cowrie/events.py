@@ -7,13 +7,16 @@ line and counted. Types are strict on purpose: a line that does not fit takes th
 Does not belong here: reading bytes (decode.py), what events add up to (fold.py).
 """
 
-from typing import Any, Union
+from typing import Annotated, Any, Union
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 __all__ = ["EVENT_TYPES", "AnyKnownEvent", "CowrieEvent", "UnknownEvent", "event_id_of"]
 
 _ABSENT = Raw(b"")
+
+# SSH carries ports in 32 bits, so attackers can ask for more than 65535. What no port can be fits no column either.
+_Port = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
 class CowrieEvent(Struct, tag_field="eventid", forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -28,9 +31,9 @@ class CowrieEvent(Struct, tag_field="eventid", forbid_unknown_fields=True, kw_on
     sensor: str | None = None
     src_ip: str | None = None
     protocol: str | None = None
-    src_port: int | None = None
+    src_port: _Port | None = None
     dst_ip: str | None = None
-    dst_port: int | None = None
+    dst_port: _Port | None = None
     uuid: Raw = _ABSENT
     message: Raw = _ABSENT
     system: Raw = _ABSENT
@@ -195,7 +198,7 @@ class FileUpload(CowrieEvent, tag="cowrie.session.file_upload"):
 
 class _Tunnel(CowrieEvent):
     orig_ip: str | None = None
-    orig_port: int | None = None
+    orig_port: _Port | None = None
     new_ip: Raw = _ABSENT
     new_port: Raw = _ABSENT
     data: str | None = None

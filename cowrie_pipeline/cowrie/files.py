@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 import xxhash
 import zstandard
@@ -23,8 +23,9 @@ __all__ = ["ContentReader", "Discovery", "LogFile", "Problem", "find_logs", "ope
 
 _INPUT_BYTES = 64 * 1024
 _OUTPUT_BYTES = 1024 * 1024
-# zstd's streaming decompressor has no bound on its output, and 128 KiB can come of 4 bytes: so it is fed little at once
-_ZSTD_INPUT_BYTES = 512
+# A decompressor that finds damage gives nothing of what it was fed last, so it is fed little at once. (zstd's has no
+# bound on its output besides, and 128 KiB can come of 4 bytes.)
+_CAREFUL_INPUT_BYTES = 64
 _MAX_WINDOW_BYTES = 256 * 1024 * 1024
 _MAX_LAYERS = 3
 HEAD_BYTES = 4096
@@ -75,7 +76,9 @@ def find_logs(paths: Iterable[str]) -> Discovery:
                     problems.append(Problem(str(file), error.strerror or str(error)))
                     continue
                 if stat.S_ISREG(status.st_mode):
-                    found[file.resolve()] = LogFile(file.absolute(), status.st_size, status.st_mtime_ns)
+                    found.setdefault(file.resolve(), LogFile(file.absolute(), status.st_size, status.st_mtime_ns))
+                elif file == Path(each):
+                    problems.append(Problem(each, "it is neither a file nor a folder, but a pipe or a device"))
     return Discovery(tuple(sorted(found.values(), key=lambda file: str(file.path))), tuple(problems))
 
 
@@ -89,7 +92,7 @@ def _files_at(path: Path, problems: list[Problem]) -> Iterator[Path]:
 
     for folder, folders, names in os.walk(path, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder) / name for name in names if not name.startswith("."))
+        yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
 
 
 class _Decompressor(Protocol):
@@ -112,7 +115,13 @@ class _Format:
 
 def _feed_zlib(decompressor: _Decompressor, data: bytes) -> Iterator[bytes]:
     while data:
-        yield decompressor.decompress(data, _OUTPUT_BYTES)  # type: ignore[attr-defined]
+        before = decompressor.copy()  # type: ignore[attr-defined]
+        try:
+            yield decompressor.decompress(data, _OUTPUT_BYTES)  # type: ignore[attr-defined]
+        except zlib.error:
+            # again a byte at a time, which gives all there is before the damage and ends with the same error
+            for at in range(len(data)):
+                yield before.decompress(data[at : at + 1])
         data = decompressor.unconsumed_tail  # type: ignore[attr-defined]
 
 
@@ -128,22 +137,23 @@ def _feed_zstd(decompressor: _Decompressor, data: bytes) -> Iterator[bytes]:
 
 _FORMATS = (
     _Format("gzip", b"\x1f\x8b\x08", _INPUT_BYTES, lambda: zlib.decompressobj(wbits=31), _feed_zlib),
-    _Format("bzip2", b"BZh", _INPUT_BYTES, bz2.BZ2Decompressor, _feed_bounded),
+    _Format("bzip2", b"BZh", _CAREFUL_INPUT_BYTES, bz2.BZ2Decompressor, _feed_bounded),
     _Format(
         "xz",
         b"\xfd7zXZ\x00",
-        _INPUT_BYTES,
+        _CAREFUL_INPUT_BYTES,
         lambda: lzma.LZMADecompressor(memlimit=_MAX_WINDOW_BYTES),
         _feed_bounded,
     ),
     _Format(
         "zstd",
         b"\x28\xb5\x2f\xfd",
-        _ZSTD_INPUT_BYTES,
+        _CAREFUL_INPUT_BYTES,
         lambda: zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj(),
         _feed_zstd,
     ),
 )
+_LONGEST_MAGIC = max(len(form.magic) for form in _FORMATS)
 _DAMAGE = (zlib.error, OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, MemoryError)
 
 
@@ -158,7 +168,7 @@ class ContentReader:
         self.damage: str | None = None
         self.formats: list[str] = []
         self._raw = raw
-        self._chunks = self._layers(iter(lambda: raw.read(_INPUT_BYTES), b""))
+        self._chunks = self._layers(self._raw_chunks())
         self._buffer = b""
 
     def read(self, size: int, /) -> bytes:
@@ -169,13 +179,10 @@ class ContentReader:
         return data
 
     def skip(self, size: int) -> None:
-        """Go `size` bytes on; without reading them where the file is plain."""
-        if not self.formats and not self._buffer and self._raw.seekable():
-            # finds out whether the file is compressed
-            self._buffer = next(self._chunks, b"")
+        """Go `size` bytes on from the beginning; without reading them where the file is plain."""
         if not self.formats and self._raw.seekable():
             self._raw.seek(size)
-            self._buffer = b""
+            self._chunks, self._buffer = self._raw_chunks(), b""
             return
         while size and (data := self.read(min(size, _OUTPUT_BYTES))):
             size -= len(data)
@@ -184,22 +191,27 @@ class ContentReader:
         """Close the file."""
         self._raw.close()
 
-    def __enter__(self) -> "ContentReader":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _raw_chunks(self) -> Iterator[bytes]:
+        return iter(lambda: self._raw.read(_INPUT_BYTES), b"")
+
     def _layers(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Undo compression, and compression within it, up to three layers."""
         for _ in range(_MAX_LAYERS):
-            first = next(chunks, b"")
+            first = b""
+            while len(first) < _LONGEST_MAGIC and (chunk := next(chunks, None)) is not None:
+                first += chunk
             form = next((form for form in _FORMATS if first.startswith(form.magic)), None)
             chunks = _chain(first, chunks)
             if form is None:
                 break
             self.formats.append(form.name)
-            chunks = self._decompressed(form, chunks)
+            chunks = _gathered(self._decompressed(form, chunks))
         return _without_empty(chunks)
 
     def _decompressed(self, form: _Format, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -209,10 +221,13 @@ class ContentReader:
             for chunk in _in_pieces(chunks, form.input_bytes):
                 data = chunk
                 while data:
-                    if not started and not data.startswith(form.magic[: len(data)]):
-                        if data.strip(b"\x00"):
+                    if not started:
+                        data = data.lstrip(b"\x00")  # padding
+                        if not data.startswith(form.magic[: len(data)]):
                             self.damage = f"something that is no {form.name} follows the compressed content"
-                        return
+                            return
+                        if not data:
+                            break
                     started = True
                     yield from form.feed(decompressor, data)
                     data = b""
@@ -235,6 +250,19 @@ def _in_pieces(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
             yield chunk[start : start + size]
 
 
+def _gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Put small chunks together: what reads them works on a chunk at a time."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= _INPUT_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
+
+
 def _without_empty(chunks: Iterator[bytes]) -> Iterator[bytes]:
     return (chunk for chunk in chunks if chunk)
 
@@ -243,9 +271,14 @@ def open_content(path: Path) -> ContentReader:
     """Open the content of a log file.
 
     Raises:
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened or read.
     """
-    return ContentReader(path.open("rb"))
+    raw = path.open("rb")
+    try:
+        return ContentReader(raw)
+    except OSError:
+        raw.close()
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,21 @@
 """Events of one day added up into what each session did on it.
 
 Belongs here: what an event adds to a session's day and which details it leaves. Adding is commutative: the order of
-events does not change the result.
+events does not change the result. Times are the texts of decode.utc_text: they compare as times do, and go into either
+database as they are, which is several times faster than making and unmaking a million datetimes.
 Does not belong here: which days are one session (sessions.py), how rows are written (warehouse/).
 """
 
-from collections.abc import Callable
-from datetime import date, datetime
+from collections.abc import Callable, Iterable
+from datetime import date
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from cowrie_pipeline.cowrie import events
 from cowrie_pipeline.cowrie.addresses import source_address
-from cowrie_pipeline.cowrie.decode import duration_ms
-from cowrie_pipeline.cowrie.events import CowrieEvent, event_id_of
+from cowrie_pipeline.cowrie.decode import Oddities, decode_event, duration_ms, utc_text
+from cowrie_pipeline.cowrie.events import EVENT_TYPES, CowrieEvent, UnknownEvent
 from cowrie_pipeline.cowrie.sessions import session_day_key
 from cowrie_pipeline.cowrie.text import escape_text
 
@@ -22,7 +23,7 @@ __all__ = [
     "ClientKey",
     "Command",
     "DayFold",
-    "FoldedDay",
+    "FoldedRows",
     "LoginAttempt",
     "SessionDayRow",
     "SessionFile",
@@ -31,21 +32,27 @@ __all__ = [
 
 _SHA256_LENGTH = 64
 _encode_counts = msgspec.json.Encoder(order="deterministic").encode
+_EVENT_IDS: dict[type[CowrieEvent] | str, str] = {kind: event_id for event_id, kind in EVENT_TYPES.items()}
 
 
 class SessionDayRow(NamedTuple):
-    """A row of `session_days`; several rows with one `session_day_key` are parts that add up."""
+    """A row of `session_days`; several rows with one `session_day_key` are parts that add up.
+
+    `session_key` is that of the day until the day turns out to go on with the session of another.
+    """
 
     session_day_key: int
-    day: date
+    session_key: int
+    day: str
     sensor: str
     session_id: str
     source: str
     source_ip: str | None
     protocol: str | None
-    first_event_at: datetime
-    last_event_at: datetime
-    first_connect_at: datetime | None
+    first_event_at: str
+    last_event_at: str
+    first_connect_at: str | None
+    may_continue: bool
     is_closed: bool
     logged_duration_ms: int | None
     event_count: int
@@ -66,7 +73,7 @@ class LoginAttempt(NamedTuple):
     """A row of `login_attempts`; a log-in by public key has a fingerprint and no password."""
 
     session_key: int
-    event_at: datetime
+    event_at: str
     succeeded: bool
     username: str | None
     password: str | None
@@ -77,7 +84,7 @@ class Command(NamedTuple):
     """A row of `commands`; `kind` is `input` (the line entered), `success` or `failed` (a command of it)."""
 
     session_key: int
-    event_at: datetime
+    event_at: str
     kind: str
     input: str | None
 
@@ -86,7 +93,7 @@ class SessionFile(NamedTuple):
     """A row of `session_files`; `kind` is `download`, `download_failed` or `upload`."""
 
     session_key: int
-    event_at: datetime
+    event_at: str
     kind: str
     url: str | None
     file_name: str | None
@@ -98,7 +105,7 @@ class Tunnel(NamedTuple):
     """A row of `tunnels`; `kind` is the last part of the event id, such as `request` or `data`."""
 
     session_key: int
-    event_at: datetime
+    event_at: str
     kind: str
     target: str | None
     target_port: int | None
@@ -109,15 +116,15 @@ class ClientKey(NamedTuple):
     """A row of `client_keys`: a public key that was offered."""
 
     session_key: int
-    event_at: datetime
+    event_at: str
     username: str | None
     fingerprint: str | None
     key_type: str | None
     public_key: str | None
 
 
-class FoldedDay(NamedTuple):
-    """What the events given so far add up to."""
+class FoldedRows(NamedTuple):
+    """What the events given so far add up to, as rows of the tables named."""
 
     session_days: list[SessionDayRow]
     login_attempts: list[LoginAttempt]
@@ -156,49 +163,53 @@ class _Part:
         "source_ip",
     )
 
-    def __init__(self, day: date, sensor: str, session_id: str, src_ip: str | None, time: datetime) -> None:
+    def __init__(self, day: date, sensor: str, session_id: str, src_ip: str | None, time: str) -> None:
         address = source_address(src_ip)
         self.sensor = escape_text(sensor)
         self.session_id = escape_text(session_id)
         self.source = address.source
         self.source_ip = address.ip
         self.key = session_day_key(self.sensor, self.session_id, self.source, day)
-        self.counts: dict[str, int] = {}
+        self.counts: dict[type[CowrieEvent] | str, int] = {}
         self.first_event_at = self.last_event_at = time
-        self.first_connect_at: datetime | None = None
+        self.first_connect_at: str | None = None
         self.is_closed = False
         self.logged_duration_ms: int | None = None
         self.protocol: str | None = None
         self.client_version: str | None = None
         self.hassh: str | None = None
 
-    def row(self, day: date) -> SessionDayRow:
+    def row(self, day: str) -> SessionDayRow:
         count = self.counts.get
+        failed_commands = count(events.CommandFailed, 0)
+        connected_first = self.first_connect_at is not None and self.first_connect_at <= self.first_event_at
         return SessionDayRow(
-            session_day_key=self.key,
-            day=day,
-            sensor=self.sensor,
-            session_id=self.session_id,
-            source=self.source,
-            source_ip=self.source_ip,
-            protocol=self.protocol,
-            first_event_at=self.first_event_at,
-            last_event_at=self.last_event_at,
-            first_connect_at=self.first_connect_at,
-            is_closed=self.is_closed,
-            logged_duration_ms=self.logged_duration_ms,
-            event_count=sum(self.counts.values()),
-            login_success_count=count("cowrie.login.success", 0),
-            login_failed_count=count("cowrie.login.failed", 0),
-            command_input_count=count("cowrie.command.input", 0),
-            command_outcome_count=count("cowrie.command.success", 0) + count("cowrie.command.failed", 0),
-            command_failed_count=count("cowrie.command.failed", 0),
-            file_download_count=count("cowrie.session.file_download", 0),
-            file_upload_count=count("cowrie.session.file_upload", 0),
-            tunnel_count=count("cowrie.direct-tcpip.request", 0),
-            client_version=_escaped(self.client_version),
-            hassh=_escaped(self.hassh),
-            event_counts=_encode_counts(self.counts).decode(),
+            self.key,
+            self.key,
+            day,
+            self.sensor,
+            self.session_id,
+            self.source,
+            self.source_ip,
+            self.protocol,
+            self.first_event_at,
+            self.last_event_at,
+            self.first_connect_at,
+            not connected_first or not self.source,
+            self.is_closed,
+            self.logged_duration_ms,
+            sum(self.counts.values()),
+            count(events.LoginSuccess, 0),
+            count(events.LoginFailed, 0),
+            count(events.CommandInput, 0),
+            count(events.CommandSuccess, 0) + failed_commands,
+            failed_commands,
+            count(events.FileDownload, 0),
+            count(events.FileUpload, 0),
+            count(events.TunnelRequest, 0),
+            _escaped(self.client_version),
+            _escaped(self.hassh),
+            _encode_counts({_EVENT_IDS.get(kind, kind): n for kind, n in self.counts.items()}).decode(),
         )
 
 
@@ -217,9 +228,9 @@ class DayFold:
     def _start_over(self) -> None:
         self._parts: dict[tuple[str | None, str, str | None], _Part] = {}
         self._by_key: dict[int, _Part] = {}
-        self._folded = FoldedDay([], [], [], [], [], [])
+        self._folded = FoldedRows([], [], [], [], [], [])
 
-    def add(self, event: CowrieEvent, time: datetime) -> None:
+    def add(self, event: CowrieEvent, time: str) -> None:
         """Add an event that happened at `time`; an event without a session id is counted and belongs to none."""
         session_id = event.session
         if not session_id:
@@ -229,19 +240,30 @@ class DayFold:
         part = self._parts.get(identity)
         if part is None:
             part = self._part_of(identity, time)
-        event_id = event_id_of(event)
-        part.counts[event_id] = part.counts.get(event_id, 0) + 1
-        if time < part.first_event_at:
-            part.first_event_at = time
-        elif time > part.last_event_at:
+        kind = type(event)
+        counted: type[CowrieEvent] | str = kind
+        if kind is UnknownEvent:
+            counted = event.event_id  # type: ignore[attr-defined]
+        counts = part.counts
+        counts[counted] = counts.get(counted, 0) + 1
+        if time > part.last_event_at:
             part.last_event_at = time
+        elif time < part.first_event_at:
+            part.first_event_at = time
         if event.protocol is not None and event.protocol != part.protocol:
             part.protocol = _largest(part.protocol, escape_text(event.protocol))
-        handle = _HANDLERS.get(type(event))
+        handle = _HANDLERS.get(kind)
         if handle is not None:
             handle(self._folded, part, event, time)
 
-    def _part_of(self, identity: tuple[str | None, str, str | None], time: datetime) -> _Part:
+    def add_lines(self, lines: Iterable[bytes]) -> None:
+        """Add the events of lines that are known to be events of this day."""
+        add, oddities = self.add, Oddities()  # what is odd was counted when the lines were read first
+        for line in lines:
+            event = decode_event(line, oddities)
+            add(event, utc_text(event.timestamp))
+
+    def _part_of(self, identity: tuple[str | None, str, str | None], time: str) -> _Part:
         """Return the part of a session seen for the first time in this spelling of its address."""
         sensor, session_id, src_ip = identity
         part = _Part(self.day, sensor or "", session_id, src_ip, time)
@@ -249,29 +271,21 @@ class DayFold:
         self._parts[identity] = part
         return part
 
-    def __len__(self) -> int:
-        """Return how many sessions are held."""
-        return len(self._by_key)
-
-    @property
-    def details(self) -> int:
-        """How many rows of details are held."""
-        return sum(map(len, self._folded))
-
-    def take(self) -> FoldedDay:
+    def take(self) -> FoldedRows:
         """Return what was added since the last call and start over."""
         folded = self._folded
-        folded.session_days.extend(part.row(self.day) for part in self._by_key.values())
+        day = self.day.isoformat()
+        folded.session_days.extend(part.row(day) for part in self._by_key.values())
         self._start_over()
         return folded
 
 
-def _connect(_: FoldedDay, part: _Part, __: events.SessionConnect, time: datetime) -> None:
+def _connect(_: FoldedRows, part: _Part, __: events.SessionConnect, time: str) -> None:
     if part.first_connect_at is None or time < part.first_connect_at:
         part.first_connect_at = time
 
 
-def _closed(_: FoldedDay, part: _Part, event: events.SessionClosed, __: datetime) -> None:
+def _closed(_: FoldedRows, part: _Part, event: events.SessionClosed, __: str) -> None:
     part.is_closed = True
     logged = duration_ms(event.duration, event.duration_ms)
     if logged is not None:
@@ -279,22 +293,22 @@ def _closed(_: FoldedDay, part: _Part, event: events.SessionClosed, __: datetime
         part.logged_duration_ms = max(logged, part.logged_duration_ms or 0)
 
 
-def _version(_: FoldedDay, part: _Part, event: events.ClientVersion, __: datetime) -> None:
+def _version(_: FoldedRows, part: _Part, event: events.ClientVersion, __: str) -> None:
     part.client_version = _largest(part.client_version, event.version)
     part.protocol = _largest(part.protocol, "ssh")
 
 
-def _kex(_: FoldedDay, part: _Part, event: events.ClientKex, __: datetime) -> None:
+def _kex(_: FoldedRows, part: _Part, event: events.ClientKex, __: str) -> None:
     part.hassh = _largest(part.hassh, event.hassh)
     part.protocol = _largest(part.protocol, "ssh")
 
 
-def _telnet(_: FoldedDay, part: _Part, __: CowrieEvent, ___: datetime) -> None:
+def _telnet(_: FoldedRows, part: _Part, __: CowrieEvent, ___: str) -> None:
     part.protocol = _largest(part.protocol, "telnet")
 
 
 def _login(
-    folded: FoldedDay, part: _Part, event: events.LoginSuccess | events.LoginFailed, time: datetime
+    folded: FoldedRows, part: _Part, event: events.LoginSuccess | events.LoginFailed, time: str
 ) -> None:
     folded.login_attempts.append(
         LoginAttempt(
@@ -308,14 +322,14 @@ def _login(
     )
 
 
-def _command(kind: str) -> Callable[[FoldedDay, _Part, Any, datetime], None]:
-    def handle(folded: FoldedDay, part: _Part, event: events.CommandInput, time: datetime) -> None:
+def _command(kind: str) -> Callable[[FoldedRows, _Part, Any, str], None]:
+    def handle(folded: FoldedRows, part: _Part, event: events.CommandInput, time: str) -> None:
         folded.commands.append(Command(part.key, time, kind, _escaped(event.input)))
 
     return handle
 
 
-def _download(folded: FoldedDay, part: _Part, event: events.FileDownload, time: datetime) -> None:
+def _download(folded: FoldedRows, part: _Part, event: events.FileDownload, time: str) -> None:
     folded.session_files.append(
         SessionFile(
             part.key,
@@ -329,11 +343,11 @@ def _download(folded: FoldedDay, part: _Part, event: events.FileDownload, time: 
     )
 
 
-def _download_failed(folded: FoldedDay, part: _Part, event: events.FileDownloadFailed, time: datetime) -> None:
+def _download_failed(folded: FoldedRows, part: _Part, event: events.FileDownloadFailed, time: str) -> None:
     folded.session_files.append(SessionFile(part.key, time, "download_failed", _escaped(event.url), None, None, None))
 
 
-def _upload(folded: FoldedDay, part: _Part, event: events.FileUpload, time: datetime) -> None:
+def _upload(folded: FoldedRows, part: _Part, event: events.FileUpload, time: str) -> None:
     folded.session_files.append(
         SessionFile(
             part.key,
@@ -353,15 +367,15 @@ def _sha256(text: str | None) -> str | None:
     return digest if len(digest) == _SHA256_LENGTH and not set(digest) - set("0123456789abcdef") else None
 
 
-def _tunnel(kind: str) -> Callable[[FoldedDay, _Part, Any, datetime], None]:
-    def handle(folded: FoldedDay, part: _Part, event: events.TunnelRequest, time: datetime) -> None:
+def _tunnel(kind: str) -> Callable[[FoldedRows, _Part, Any, str], None]:
+    def handle(folded: FoldedRows, part: _Part, event: events.TunnelRequest, time: str) -> None:
         data = event.data or event.ja4 or event.ja4h
         folded.tunnels.append(Tunnel(part.key, time, kind, _escaped(event.dst_ip), event.dst_port, _escaped(data)))
 
     return handle
 
 
-def _client_key(folded: FoldedDay, part: _Part, event: events.ClientFingerprint, time: datetime) -> None:
+def _client_key(folded: FoldedRows, part: _Part, event: events.ClientFingerprint, time: str) -> None:
     folded.client_keys.append(
         ClientKey(
             part.key,
@@ -375,7 +389,7 @@ def _client_key(folded: FoldedDay, part: _Part, event: events.ClientFingerprint,
 
 
 # An event id without a line here adds to the counts only.
-_HANDLERS: dict[type[CowrieEvent], Callable[[FoldedDay, _Part, Any, datetime], None]] = {
+_HANDLERS: dict[type[CowrieEvent], Callable[[FoldedRows, _Part, Any, str], None]] = {
     events.SessionConnect: _connect,
     events.SessionClosed: _closed,
     events.ClientVersion: _version,

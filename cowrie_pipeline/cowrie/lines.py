@@ -5,7 +5,8 @@ Does not belong here: what a line says (decode.py), where the bytes come from (f
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Protocol
 
 import xxhash
@@ -50,10 +51,13 @@ class Block:
     lines: list[bytes]
     terminated: bool = True
     overlong: OverlongLine | None = None
+    _offsets: list[int] = field(default_factory=list, repr=False, compare=False)
 
     def offset_of(self, index: int) -> int:
         """Return where the line at `index` begins, in bytes of decompressed content."""
-        return self.offset + sum(len(line) + 1 for line in self.lines[:index])
+        if not self._offsets:  # asked for a line that is no event: of a foreign file that is every line
+            self._offsets = list(accumulate((len(line) + 1 for line in self.lines), initial=self.offset))
+        return self._offsets[index]
 
 
 def strip_line(line: bytes) -> bytes:
@@ -88,7 +92,9 @@ def read_blocks(
     """
     carry = bytearray(beginning)
     skipped = 0  # NULs dropped from the beginning of the line in `carry`
-    while chunk := stream.read(CHUNK_BYTES):
+    rest = b""  # read beyond an overlong line
+    while chunk := rest or stream.read(CHUNK_BYTES):
+        rest = b""
         newline = chunk.rfind(b"\n")
         if newline >= 0:
             carry += chunk[:newline]
@@ -109,7 +115,7 @@ def read_blocks(
             yield Block(number, offset, [], terminated, overlong)
             number += 1
             offset += skipped + overlong.length + 1
-            carry, skipped = bytearray(rest), 0
+            carry, skipped = bytearray(), 0
     if carry or skipped:
         yield Block(number, offset, [bytes(carry)], terminated=False)
 
@@ -127,14 +133,14 @@ def _bounded(lines: list[bytes], number: int, offset: int, limit: int, skipped: 
     position = offset
     for index, line in enumerate(lines):
         length = len(line) + 1 + (skipped if index == 0 else 0)
-        overlong = len(line.lstrip(b"\x00")) > limit
+        overlong = len(line) > limit and len(kept := line.lstrip(b"\x00")) > limit
         # A first line that lost its NULs is a block of its own too: the offsets behind it would be wrong otherwise.
         if overlong or (index == 0 and skipped):
             if run:
                 yield Block(run_number, run_offset, run)
             if overlong:
-                kept = OverlongLine(line[:_KEPT_OF_OVERLONG], len(line), line_fingerprint(strip_line(line)))
-                yield Block(number + index, position, [], overlong=kept)
+                known = OverlongLine(kept[:_KEPT_OF_OVERLONG], len(kept), line_fingerprint(kept))
+                yield Block(number + index, position, [], overlong=known)
             else:
                 yield Block(number + index, position, [line])
             run, run_number, run_offset = [], number + index + 1, position + length

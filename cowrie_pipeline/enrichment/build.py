@@ -10,7 +10,7 @@ from datetime import timedelta
 from cowrie_pipeline.enrichment.cascade import Cascade
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.enrichment.outcomes import Source
-from cowrie_pipeline.enrichment.sources.cymru import CymruNetworkSource, CymruSource, CymruTerms
+from cowrie_pipeline.enrichment.sources.cymru import PROOF_NAME, CymruNetworkSource, CymruSource, CymruTerms
 from cowrie_pipeline.enrichment.sources.dns_client import DnsClient, Resolver, ResolverError, system_resolvers
 from cowrie_pipeline.enrichment.sources.maxmind import MaxMindSource
 from cowrie_pipeline.settings import Settings
@@ -22,7 +22,8 @@ def build_cascade(settings: Settings, circuits: MutableMapping[str, Circuit]) ->
     """Make the cascade that `settings` describe.
 
     `circuits` holds a breaker for each remote service and is filled at first use: a process keeps one mapping for all
-    the cascades it builds, so that what one batch learned of a dead service serves the next.
+    the cascades it builds, so that what one batch learned of a dead service, or of a resolver that can be believed,
+    serves the next.
     """
     sources: list[Source] = [MaxMindSource(settings.geoip_folder)]
     if settings.cymru_enabled:
@@ -44,4 +45,5 @@ def _cymru_client(settings: Settings, circuit: Circuit) -> DnsClient | ResolverE
         max_in_flight=settings.cymru_max_in_flight,
         timeout=settings.cymru_timeout_seconds,
         circuit=circuit,
+        proof=PROOF_NAME,
     )

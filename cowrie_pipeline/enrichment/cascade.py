@@ -7,11 +7,13 @@ Does not belong here: how a source is asked (sources/), which of two answers is 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
+
+import msgspec
 
 from cowrie_pipeline.enrichment.bogons import is_bogon
 from cowrie_pipeline.enrichment.documents import (
@@ -78,8 +80,7 @@ class KnownAddress:
     enrichment: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EnrichedAddress:
+class EnrichedAddress(msgspec.Struct, frozen=True, gc=False):
     """An address after the cascade.
 
     `enrichment` is its new document. `asn_verified_at` is when the answer that gave the ASN was fetched. `due_at` is
@@ -104,8 +105,7 @@ class EnrichedAddress:
     is_scanner: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkFacts:
+class NetworkFacts(msgspec.Struct, frozen=True, gc=False):
     """What is known of an ASN that a batch met. `country` and `rir` are the registry's, of the AS number."""
 
     asn: int
@@ -130,8 +130,7 @@ class CascadeResult:
     findings: tuple[Finding, ...]
 
 
-@dataclass(slots=True)
-class _Progress:
+class _Progress(msgspec.Struct, gc=False):
     """One address on its way through the stages."""
 
     address: str
@@ -139,7 +138,7 @@ class _Progress:
     is_askable: bool = True
     is_bogon: bool = False
     failed: bool = False
-    due: list[datetime] = field(default_factory=list)
+    due_at: datetime | None = None
 
 
 @runtime_checkable
@@ -214,33 +213,36 @@ class Cascade:
         """Bring the entry of one source up to date in every document that needs it."""
         name = source.name
         before = self._before[name]
+        needed = [each for each in batch if each.is_askable and _is_needed(stage, before, each.document)]
+        if len(needed) < len(batch):
+            run.outcomes[name][Status.NOT_APPLICABLE] += len(batch) - len(needed)
         due: list[_Progress] = []
-        for progress in batch:
-            if not progress.is_askable or not _is_needed(stage, before, progress.document):
-                run.outcomes[name][Status.NOT_APPLICABLE] += 1
-            elif _is_due(progress.document.get(name), run.now):
+        for progress in needed:
+            entry = progress.document.get(name)
+            if _is_due(entry, run.now):
                 due.append(progress)
             else:
                 run.cache_hits[name] += 1
-                _note(progress, name, run.now)
+                _note(progress, entry, run.now)
         if not due:
             return
         keys = list(dict.fromkeys(progress.address for progress in due))
         remembered, asked = _look_up(source, keys, run)
         for progress in due:
+            entry = progress.document.get(name)
             outcome = asked.get(progress.address)
             past = remembered.get(progress.address)
             # The cache is shared by all processes, so an answer there can be newer than the one in the document.
-            if past is not None and _is_news(progress.document.get(name), past):
-                progress.document[name] = renew(progress.document.get(name), past)
+            if past is not None and _is_news(entry, past):
+                entry = progress.document[name] = renew(entry, past)
             if outcome is None:
                 run.cache_hits[name] += 1
             else:
                 run.outcomes[name][outcome.status] += 1
                 if outcome.status is Status.NOT_APPLICABLE:
                     continue
-                progress.document[name] = renew(progress.document.get(name), outcome)
-            _note(progress, name, run.now)
+                entry = progress.document[name] = renew(entry, outcome)
+            _note(progress, entry, run.now)
 
     def _run_networks(self, batch: list[_Progress], facts: list[AddressFacts], run: _Run) -> tuple[NetworkFacts, ...]:
         """Ask about each AS number that only Team Cymru told, and gather what is known of all of them."""
@@ -262,15 +264,9 @@ class Cascade:
                     entries[asn][source.name] = entry
             for progress, each in zip(batch, facts, strict=True):
                 if each.asn_source == "cymru" and each.asn is not None:
-                    _note_entry(progress, entries[each.asn].get(source.name), run.now)
-        organizations: dict[int, Counter[str]] = defaultdict(Counter)
-        for progress, each in zip(batch, facts, strict=True):
-            # An organization belongs to the ASN of the same record, not to one that another source gave.
-            if each.asn is not None and each.asn_source == "maxmind":
-                name, _ = believe("organization", {"maxmind": progress.document["maxmind"]})
-                if name is not None:
-                    organizations[each.asn][name] += 1
-        return tuple(_network(asn, entries[asn], organizations[asn]) for asn in sorted(entries))
+                    _note(progress, entries[each.asn].get(source.name), run.now)
+        organizations = _organizations(batch, facts)
+        return tuple(_network(asn, entries[asn], organizations.get(asn)) for asn in sorted(entries))
 
     def _finish(self, progress: _Progress, facts: AddressFacts, now: datetime) -> EnrichedAddress:
         if progress.is_bogon:
@@ -279,10 +275,10 @@ class Cascade:
             state, due_at = State.UNKNOWN, None
         else:
             state = _state(progress, facts, any_usable=bool(self._stages))
-            due_at = min(progress.due, default=now + RECHECK_AFTER)
+            due_at = progress.due_at or now + RECHECK_AFTER
         return EnrichedAddress(
             address=progress.address,
-            enrichment={service: progress.document[service] for service in sorted(progress.document)},
+            enrichment=dict(sorted(progress.document.items())),
             state=state,
             due_at=due_at,
             is_bogon=progress.is_bogon,
@@ -319,7 +315,7 @@ def _is_needed(stage: Stage, before: frozenset[str], document: Document) -> bool
     """Whether one of the stage's fields is known from no stage before it."""
     if not before:
         return True
-    earlier = {service: entry for service, entry in document.items() if service in before}
+    earlier = {service: document[service] for service in before if service in document}
     return any(believe(each, earlier)[0] is None for each in stage.fields)
 
 
@@ -338,15 +334,13 @@ def _is_news(entry: Mapping[str, Any] | None, past: Outcome) -> bool:
     return fetched_at is None or past.fetched_at >= fetched_at
 
 
-def _note(progress: _Progress, service: str, now: datetime) -> None:
-    _note_entry(progress, progress.document.get(service), now)
-
-
-def _note_entry(progress: _Progress, entry: Mapping[str, Any] | None, now: datetime) -> None:
+def _note(progress: _Progress, entry: Mapping[str, Any] | None, now: datetime) -> None:
     """Remember what an entry means for its address: whether the last look-up failed, and when it is due."""
     if entry is None:
         return
-    progress.due.append(asked_again_at(entry) or now + RECHECK_AFTER)
+    due_at = asked_again_at(entry) or now + RECHECK_AFTER
+    if progress.due_at is None or due_at < progress.due_at:
+        progress.due_at = due_at
     if not is_answer(entry) or "retry_at" in entry or "last_error" in entry:
         progress.failed = True
 
@@ -375,7 +369,13 @@ def _ask(source: Source, keys: Sequence[str], now: datetime) -> dict[str, Outcom
     except Exception as error:  # noqa: BLE001 - one source's fault must not lose what the others found
         # The type alone: a message can hold the request, and the request a key.
         given, problem = {}, f"the source failed with {type(error).__name__}"
-    return {key: _with_retry(given.get(key) or _failure(source.name, key, now, problem), now) for key in keys}
+    outcomes: dict[str, Outcome] = {}
+    for key in keys:
+        outcome = given.get(key)
+        if outcome is None:
+            outcome = _failure(source.name, key, now, problem)
+        outcomes[key] = outcome if outcome.status.is_answer else _with_retry(outcome, now)
+    return outcomes
 
 
 def _failure(service: str, key: str, now: datetime, problem: str) -> Outcome:
@@ -384,16 +384,28 @@ def _failure(service: str, key: str, now: datetime, problem: str) -> Outcome:
 
 def _with_retry(outcome: Outcome, now: datetime) -> Outcome:
     """Give a failure that does not say when to ask again a time for it."""
-    if outcome.status.is_answer or outcome.status is Status.NOT_APPLICABLE or outcome.retry_at is not None:
+    if outcome.status is Status.NOT_APPLICABLE or outcome.retry_at is not None:
         return outcome
-    return replace(outcome, retry_at=now + RETRY_AFTER)
+    return msgspec.structs.replace(outcome, retry_at=now + RETRY_AFTER)
 
 
-def _network(asn: int, document: Document, organizations: Counter[str]) -> NetworkFacts:
-    """Gather a network's facts; of several names from MaxMind, the most frequent in this batch, then by alphabet."""
-    if organizations:
-        name = min(organizations, key=lambda each: (-organizations[each], each))
-        document = {"maxmind": {"status": "hit", "organization": name}, **document}
+def _organizations(batch: Sequence[_Progress], facts: Sequence[AddressFacts]) -> dict[int, str]:
+    """Return the name that MaxMind gives each ASN: the most frequent in this batch, then the first by alphabet."""
+    counts: Counter[tuple[int, str]] = Counter()
+    for progress, each in zip(batch, facts, strict=True):
+        # An organization belongs to the ASN of the same record, not to one that another source gave.
+        if each.asn is not None and each.asn_source == "maxmind":
+            name, _ = believe("organization", {"maxmind": progress.document["maxmind"]})
+            if name is not None:
+                counts[each.asn, name] += 1
+    # Of the entries with one key a dict keeps the last.
+    last_is_best = sorted(sorted(counts, reverse=True), key=counts.__getitem__)
+    return dict(last_is_best)
+
+
+def _network(asn: int, document: Document, organization_in_maxmind: str | None) -> NetworkFacts:
+    if organization_in_maxmind is not None:
+        document = {"maxmind": {"status": "hit", "organization": organization_in_maxmind}, **document}
     organization, claim = believe("organization", document)
     return NetworkFacts(
         asn=asn,

@@ -1,6 +1,6 @@
 """A circuit breaker: stop asking a service that does not answer, and try again later.
 
-Belongs here: counting failures in a row and deciding whether the next question may be sent.
+Belongs here: counting failures in a row, deciding whether the next question may be sent, and who proved to be good.
 Does not belong here: clocks (times come in), sharing one breaker in a process (the caller holds it), sending.
 """
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 __all__ = ["Circuit", "CircuitState"]
 
 DEFAULT_MAX_FAILURES = 16
-DEFAULT_COOL_DOWN = timedelta(minutes=1)
+DEFAULT_COOL_DOWN = timedelta(minutes=5)
 
 
 class CircuitState(StrEnum):
@@ -25,11 +25,16 @@ class Circuit:
     """Opens after `max_failures` failures in a row, lets a trial pass after `cool_down`, closes on a success.
 
     While half open, the first failure opens it again; whoever asks should send one question and wait for its end.
+
+    `proven` names the servers that have shown that they can be believed; who needs such a proof notes it here, so that
+    it holds as long as the circuit does. `reason` says why the circuit was tripped, and is None where it was not.
     """
 
     def __init__(self, *, max_failures: int = DEFAULT_MAX_FAILURES, cool_down: timedelta = DEFAULT_COOL_DOWN) -> None:
         self.max_failures = max_failures
         self.cool_down = cool_down
+        self.proven: set[str] = set()
+        self.reason: str | None = None
         self._failures = 0
         self._opened_at: datetime | None = None
 
@@ -47,6 +52,12 @@ class Circuit:
         """Note an answer: the service works."""
         self._failures = 0
         self._opened_at = None
+        self.reason = None
+
+    def trip(self, now: datetime, reason: str) -> None:
+        """Open at once: one thing that was learned at `now` makes every further question vain."""
+        self._opened_at = now
+        self.reason = reason
 
     def record_failure(self, now: datetime) -> None:
         """Note a question that got no answer, at `now`."""

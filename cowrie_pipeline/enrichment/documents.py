@@ -9,7 +9,8 @@ could not be renewed keeps all that, and gains the `retry_at` and `last_error` o
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
@@ -46,7 +47,7 @@ def is_answer(entry: Mapping[str, Any] | None) -> bool:
 def asked_again_at(entry: Mapping[str, Any]) -> datetime | None:
     """Return when an entry's source must be asked again, None for now."""
     retry_at = moment(entry.get("retry_at"))
-    if not is_answer(entry):
+    if entry.get("status") not in _ANSWERS:
         return retry_at
     expires_at = moment(entry.get("expires_at"))
     return max(expires_at, retry_at) if expires_at and retry_at else expires_at
@@ -54,11 +55,11 @@ def asked_again_at(entry: Mapping[str, Any]) -> datetime | None:
 
 def entry_of(outcome: Outcome) -> Entry:
     """Write an outcome as an entry."""
-    entry: Entry = {"status": outcome.status.value, "fetched_at": outcome.fetched_at.isoformat(), **outcome.payload}
+    entry: Entry = {**outcome.payload, "status": str(outcome.status), "fetched_at": _text_of(outcome.fetched_at)}
     if outcome.expires_at is not None:
-        entry["expires_at"] = outcome.expires_at.isoformat()
+        entry["expires_at"] = _text_of(outcome.expires_at)
     if outcome.retry_at is not None:
-        entry["retry_at"] = outcome.retry_at.isoformat()
+        entry["retry_at"] = _text_of(outcome.retry_at)
     if outcome.error is not None:
         entry["last_error"] = outcome.error
     return entry
@@ -79,6 +80,12 @@ def renew(old: Entry | None, outcome: Outcome) -> Entry:
     if outcome.status is Status.HIT:
         return kept | new
     return kept | {key: new[key] for key in ("retry_at", "last_error") if key in new}
+
+
+@lru_cache(maxsize=64)
+def _text_of(time: datetime) -> str:
+    # All outcomes of a batch have the same few times.
+    return time.astimezone(UTC).isoformat()
 
 
 def _clean(value: Any) -> Any:

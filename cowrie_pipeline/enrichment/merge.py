@@ -4,11 +4,13 @@ Belongs here: the precedence of sources by field, and the facts of an address in
 Does not belong here: when a source is asked (cascade.py), how an answer is stored (documents.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from cowrie_pipeline.enrichment.values import asn_number, coordinate, country_code, moment, text_value
 
@@ -43,7 +45,7 @@ PRECEDENCE: Mapping[str, tuple[Claim, ...]] = {
     "rir": (Claim("cymru_asn", "registry"),),
 }
 
-_PARSERS = {
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "asn": asn_number,
     "geo_country": country_code,
     "organization": text_value,
@@ -51,9 +53,11 @@ _PARSERS = {
     "rir": text_value,
 }
 
+# An instance of dict is known at once, one of Mapping after a search; both are asked about for every address.
+_MAPPINGS = (dict, Mapping)
 
-@dataclass(frozen=True, slots=True)
-class AddressFacts:
+
+class AddressFacts(Struct, frozen=True, gc=False):
     """What is believed of an address. None means unknown; latitude and longitude are degrees and come as a pair."""
 
     address: str
@@ -82,12 +86,12 @@ def believe(field: str, document: Mapping[str, Any]) -> tuple[Any, Claim | None]
 def hit_of(document: Mapping[str, Any], service: str) -> Mapping[str, Any] | None:
     """Return the entry of a service that found something, None where there is none."""
     entry = document.get(service)
-    return entry if isinstance(entry, Mapping) and entry.get("status") == "hit" else None
+    return entry if isinstance(entry, _MAPPINGS) and entry.get("status") == "hit" else None
 
 
 def merge(address: str, document: object) -> AddressFacts:
     """Return what is believed of `address`, whatever the document holds: what is malformed is no fact."""
-    if not isinstance(document, Mapping):
+    if not isinstance(document, _MAPPINGS):
         return AddressFacts(address)
     asn, asn_claim = believe("asn", document)
     country, country_claim = believe("geo_country", document)

@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 __all__ = ["Availability", "LookupCache", "Outcome", "Source", "Status"]
 
 
@@ -26,11 +28,11 @@ class Status(StrEnum):
     @property
     def is_answer(self) -> bool:
         """Whether the service said something about the key, be it that it knows nothing."""
-        return self in (Status.HIT, Status.NOT_FOUND)
+        return self is Status.HIT or self is Status.NOT_FOUND
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+# A struct, because there is one for each address and service: a frozen dataclass takes seven times as long to make.
+class Outcome(Struct, frozen=True, kw_only=True, gc=False):
     """The end of one look-up of `key` at `service`.
 
     `payload` holds the facts in JSON types (str, int, float, bool, lists and dicts of them, never None: an unknown

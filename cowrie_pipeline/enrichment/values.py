@@ -4,8 +4,8 @@ Belongs here: the rules by which any source's answer, fresh or stored, becomes a
 Does not belong here: which source is believed (merge.py), how a source is asked (sources/).
 """
 
-import math
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["asn_number", "coordinate", "country_code", "iso_day", "moment", "origin_asn", "registry_name", "text_value"]
@@ -50,19 +50,18 @@ def country_code(value: Any) -> str | None:
 
 def text_value(value: Any) -> str | None:
     """Return a text without surrounding blanks; a number becomes its digits, anything else and "" become None."""
-    if type(value) is int:
-        return str(value)
-    if not isinstance(value, str):
-        return None
-    # NUL cannot be stored in PostgreSQL's text and means nothing in a name.
-    return value.replace("\0", "").strip() or None
+    if isinstance(value, str):
+        # NUL cannot be stored in PostgreSQL's text and means nothing in a name.
+        return value.replace("\0", "").strip() or None
+    return str(value) if type(value) is int else None
 
 
 def coordinate(value: Any, limit: float) -> float | None:
     """Return degrees between -`limit` and `limit`, None for anything else."""
-    if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > limit:
-        return None
-    return float(value)
+    # The comparison is false for NaN, too.
+    if (type(value) is float or type(value) is int) and -limit <= value <= limit:
+        return float(value)
+    return None
 
 
 def registry_name(value: Any) -> str | None:
@@ -81,9 +80,15 @@ def iso_day(value: Any) -> str | None:
 
 def moment(value: Any) -> datetime | None:
     """Return a stored time in UTC, None for anything that is not an ISO 8601 time with its offset."""
+    return _moment_in(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4096)
+def _moment_in(text: str) -> datetime | None:
+    # All that one batch looked up has the same few times.
     try:
-        time = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        time = datetime.fromisoformat(text)
+    except ValueError:
         return None
     if time.tzinfo is None:
         return None

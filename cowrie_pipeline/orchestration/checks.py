@@ -52,7 +52,10 @@ def _build(
 
 
 def _evaluation(check: Check, result: CheckResult) -> dg.AssetCheckResult:
-    metadata: dict[str, dg.MetadataValue] = {"rows_at_fault": dg.MetadataValue.int(result.at_fault)}
+    metadata: dict[str, dg.MetadataValue] = {
+        "should_be_so": dg.MetadataValue.text(check.title),
+        "rows_at_fault": dg.MetadataValue.int(result.at_fault),
+    }
     if not result.passed:
         metadata["first_rows"] = table_of(result.columns, result.rows)
         metadata["what_to_do"] = dg.MetadataValue.text(check.remedy)

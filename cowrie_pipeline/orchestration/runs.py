@@ -25,13 +25,13 @@ _MINIMAL_INSTANCE = "telemetry: {enabled: false}\n"
 
 @dataclass(slots=True)
 class CheckOutcome:
-    """What became of one check over all runs; `message` and `rows_at_fault` are those of the last failure."""
+    """What became of one check over all runs; `title` says what should be so."""
 
     passed: bool = True
     blocking: bool = False
     severity: str = "WARN"
     rows_at_fault: int = 0
-    message: str = ""
+    title: str = ""
 
 
 @dataclass(slots=True)
@@ -131,10 +131,10 @@ def _add_check(outcome: RunsOutcome, evaluation: Any) -> None:
     check = asset.checks.setdefault(evaluation.check_name, CheckOutcome())
     check.blocking = bool(evaluation.blocking)
     check.severity = evaluation.severity.value
+    check.title = evaluation.metadata["should_be_so"].value
     if not evaluation.passed:
         check.passed = False
         check.rows_at_fault += int(_number(evaluation.metadata, "rows_at_fault"))
-        check.message = evaluation.description or ""
 
 
 def _number(metadata: Mapping[str, Any], name: str) -> float:

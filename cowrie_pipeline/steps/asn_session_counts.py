@@ -1,14 +1,14 @@
 """Count sessions per network and day, as the networks were when they attacked.
 
 A session counts on the day on which it began. Loading one day can change what began on another: a session that
-crosses midnight belongs to its first day, whichever day came first. So the days of all sessions that touch the days
-asked for are counted again.
+crosses midnight belongs to its first day, whichever day came first, and a line that came late can take from sessions
+of the days around it what seemed to be theirs. So the days of all sessions near the days asked for are counted again.
 
 Belongs here: which days are counted. Does not belong here: whose session it was (session_snapshots.py).
 """
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from sqlalchemy import BigInteger, Connection, Date, delete, func, insert, select
 
@@ -20,6 +20,9 @@ from cowrie_pipeline.warehouse.tables import asn_session_counts, session_days
 
 __all__ = ["CountsReport", "count_sessions"]
 
+# A session may be silent for a day and go on, and events that name no address follow it at the same distance.
+_REACH = timedelta(days=2)
+
 
 @dataclass(frozen=True, slots=True)
 class CountsReport:
@@ -30,7 +33,7 @@ class CountsReport:
 
 
 def count_sessions(connection: Connection, days: DayRange) -> CountsReport:
-    """Count the sessions of `days`, and of days that share a session with them and were counted before."""
+    """Count the sessions of `days`, and of days near them, or sharing a session, that were counted before."""
     dialect = connection.dialect.name
     counted = sorted(set(days) | _sharing_days(connection, days))
     with (
@@ -64,14 +67,14 @@ def count_sessions(connection: Connection, days: DayRange) -> CountsReport:
 
 
 def _sharing_days(connection: Connection, days: DayRange) -> set[date]:
-    """Return the days, counted before, on which sessions of `days` were active too."""
+    """Return the days, counted before, on which sessions near `days` were active too."""
     of_range = session_days.alias()
     return set(
         connection.execute(
             select(session_days.c.day)
             .join(of_range, of_range.c.session_key == session_days.c.session_key)
             .where(
-                of_range.c.day.between(days.first, days.last),
+                of_range.c.day.between(days.first - _REACH, days.last + _REACH),
                 ~session_days.c.day.between(days.first, days.last),
                 session_days.c.day.in_(select(asn_session_counts.c.day)),
             )

@@ -271,14 +271,12 @@ def _describe(connection: Connection, days: DayRange) -> dict[date, DayInventory
         .group_by(active.c.day, state)
         .order_by(active.c.day, state)
     ).all()
-    networks = dict(
+    networks: dict[date, int] = dict(
         connection.execute(
             select(active.c.day, func.count(ip_inventory.c.current_asn.distinct()))
             .join(ip_inventory, ip_inventory.c.ip_address == active.c.source_ip)
             .group_by(active.c.day)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     states: dict[date, dict[str, int]] = {}
     for day, name, count in rows:

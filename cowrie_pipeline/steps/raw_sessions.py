@@ -8,50 +8,40 @@ Does not belong here: reading files (scan_logs.py), adding events up (cowrie/fol
 (cowrie/sessions.py).
 """
 
+import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Row,
-    Table,
-    Text,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import BigInteger, Connection, Row, Table, Text, delete, func, insert, select, update
 
-from cowrie_pipeline.cowrie.decode import Oddities, decode_event, parse_timestamp
 from cowrie_pipeline.cowrie.fold import (
     ClientKey,
     Command,
     DayFold,
-    FoldedDay,
+    FoldedRows,
     LoginAttempt,
     SessionDayRow,
     SessionFile,
     Tunnel,
 )
-from cowrie_pipeline.cowrie.sessions import SessionDay, link_days
+from cowrie_pipeline.cowrie.fold_workers import DayFolder, without_collector
+from cowrie_pipeline.cowrie.segments import lines_of
+from cowrie_pipeline.cowrie.sessions import MAX_SILENCE, SessionDay, link_days
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
 from cowrie_pipeline.warehouse.engine import Warehouse
-from cowrie_pipeline.warehouse.log_store import days_with_events, segment_lines
+from cowrie_pipeline.warehouse.log_store import days_with_events, segments_of
 from cowrie_pipeline.warehouse.sql_files import read_sql
+from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import (
     DETAIL_TABLES,
     INET,
-    UtcDateTime,
     client_keys,
     commands,
+    ip_inventory,
     loaded_days,
     login_attempts,
     session_days,
@@ -67,9 +57,11 @@ __all__ = ["DERIVATION", "DaySessions", "SessionsReport", "load_days"]
 DERIVATION = 1
 
 # Days are made together up to this many events: fewer transactions, and memory still bounded.
-_EVENTS_TOGETHER = 250_000
-_SESSIONS_HELD = 50_000
-_DETAILS_HELD = 100_000
+_EVENTS_TOGETHER = 500_000
+# What one day's sessions did is held in memory up to this many events.
+_EVENTS_AT_ONCE = 400_000
+# Less than this is done sooner than another process has started.
+_EVENTS_WORTH_A_WORKER = 150_000
 
 _DETAILS = (
     (login_attempts, LoginAttempt._fields, "login_attempts"),
@@ -78,13 +70,8 @@ _DETAILS = (
     (tunnels, Tunnel._fields, "tunnels"),
     (client_keys, ClientKey._fields, "client_keys"),
 )
-_TEXT_COLUMNS = dict.fromkeys(
-    ("sensor", "session_id", "source", "protocol", "client_version", "hassh", "event_counts"), Text()
-)
-_STAGED_COLUMNS = {
-    name: _TEXT_COLUMNS.get(name) or (session_days.c[name].type if name in session_days.c else BigInteger())
-    for name in SessionDayRow._fields
-}
+# As in session_days, but for the counts by event id: PostgreSQL finds no smallest of two JSON documents.
+_STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields} | {"event_counts": Text()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +110,23 @@ def load_days(
     with warehouse.read() as connection:
         waiting = _days_to_make(connection, days)
     total, done = sum(waiting.values()), 0
-    for group in _grouped(waiting):
-        with warehouse.begin(lock="sessions") as connection:
-            # asked again: another process may have made them while this one waited
-            still_waiting = _days_to_make(connection, DayRange(group[0], group[-1]))
-            group = [day for day in group if day in still_waiting]
-            if group:
-                _make(connection, group, now)
-        done += sum(waiting[day] for day in group)
-        on_progress(done, total)
+    with DayFolder(workers=_workers_for(total)) as folder, without_collector():
+        for group in _grouped(waiting):
+            with warehouse.begin(lock="facts") as connection:
+                # asked again: another process may have made them while this one waited
+                still_waiting = _days_to_make(connection, DayRange(group[0], group[-1]))
+                to_make = {day: still_waiting[day] for day in group if day in still_waiting}
+                if to_make:
+                    _make(connection, to_make, folder, now)
+            done += sum(waiting[day] for day in group)
+            on_progress(done, total)
     with warehouse.read() as connection:
         return SessionsReport(_describe(connection, days), tuple(waiting))
+
+
+def _workers_for(events: int) -> int:
+    """Return how many processes shall fold beside this one, which is busy writing."""
+    return min((os.cpu_count() or 1) - 1, 2) if events >= _EVENTS_WORTH_A_WORKER else 0
 
 
 def _days_to_make(connection: Connection, days: DayRange) -> dict[date, int]:
@@ -162,31 +155,40 @@ def _grouped(waiting: dict[date, int]) -> Iterator[list[date]]:
         yield group
 
 
-def _make(connection: Connection, days: list[date], now: datetime) -> None:
-    """Replace the rows of `days`."""
+def _make(connection: Connection, days: Mapping[date, int], folder: DayFolder, now: datetime) -> None:
+    """Replace the rows of `days`, given with the number of their events."""
     with (
         staged(connection, "touched_sessions", {"session_key": BigInteger()}) as touched,
         staged(connection, "touched_addresses", {"ip_address": INET}) as addresses,
-        staged(connection, "staged_session_days", _STAGED_COLUMNS) as parts,
     ):
-        of_days = session_days.c.day.in_(days)
-        connection.execute(
-            insert(touched).from_select(["session_key"], select(session_days.c.session_key).where(of_days).distinct())
+        of_days = session_days.c.day.in_(list(days))
+        touch_sessions = insert(touched).from_select(
+            ["session_key"], select(session_days.c.session_key).where(of_days).distinct()
         )
-        connection.execute(
-            insert(addresses).from_select(["ip_address"], select(session_days.c.source_ip).where(of_days).distinct())
+        touch_addresses = insert(addresses).from_select(
+            ["ip_address"],
+            select(session_days.c.source_ip).where(of_days, session_days.c.source_ip.is_not(None)).distinct(),
         )
-        _remove(connection, days)
-        counts = {day: _fold_day(connection, day, parts) for day in days}
-        analyze(connection, parts)
-        _add_addresses(connection, parts, now)
-        connection.exec_driver_sql(read_sql("transforms/merge_session_days", connection.dialect.name).statement)
-        _link(connection, touched, parts)
+        # what the days held before is touched too
+        connection.execute(touch_sessions)
+        connection.execute(touch_addresses)
+        _remove(connection, list(days))
+        counts = _write_days(connection, days, folder)
+        entangled = _link(connection, touched, DayRange(min(days), max(days)))
+        connection.execute(touch_sessions)
+        connection.execute(touch_addresses)
+        analyze(connection, touched)
+        analyze(connection, addresses)
+        _add_addresses(connection, now)
+        # also of sessions that lost a day, or gained events that name no address
         connection.execute(
-            insert(touched).from_select(["session_key"], select(session_days.c.session_key).where(of_days).distinct())
-        )
-        connection.execute(
-            insert(addresses).from_select(["ip_address"], select(parts.c.source_ip).distinct())
+            insert(addresses).from_select(
+                ["ip_address"],
+                select(session_summaries.c.source_ip).where(
+                    session_summaries.c.session_key.in_(select(touched.c.session_key)),
+                    session_summaries.c.source_ip.is_not(None),
+                ),
+            )
         )
         connection.exec_driver_sql(read_sql("transforms/roll_up_sessions", connection.dialect.name).statement)
         connection.execute(
@@ -198,65 +200,106 @@ def _make(connection: Connection, days: list[date], now: datetime) -> None:
             )
         )
         connection.exec_driver_sql(read_sql("transforms/recount_addresses", connection.dialect.name).statement)
+        _recount_networks(connection, addresses)
     _note_days(connection, counts, now)
+    if entangled:
+        of_entangled = days_with_events(connection, min(entangled), max(entangled))
+        _make(connection, {day: of_entangled[day][1] for day in sorted(entangled)}, folder, now)
 
 
 def _remove(connection: Connection, days: list[date]) -> None:
-    """Remove what a former making of `days` wrote."""
-    made = connection.execute(select(loaded_days.c.day).where(loaded_days.c.day.in_(days))).scalars().all()
-    for day in made:
+    """Remove what a former making of `days` wrote, also where its row of `loaded_days` was deleted by hand."""
+    for day in days:
         span = DayRange(day, day)
         for table in DETAIL_TABLES:
             connection.execute(delete(table).where(table.c.event_at >= span.start, table.c.event_at < span.end))
         connection.execute(delete(session_days).where(session_days.c.day == day))
 
 
-def _fold_day(connection: Connection, day: date, parts: Table) -> tuple[int, int]:
-    """Write a day's details, and stage what its sessions did; return its events and those without a session."""
+def _write_days(
+    connection: Connection, days: Mapping[date, int], folder: DayFolder
+) -> dict[date, tuple[int, int]]:
+    """Write what sessions did on each day; return its events, and how many of them belong to no session."""
+    counts = {}
+    segments = ((day, segments_of(connection, day)) for day, events in days.items() if events <= _EVENTS_AT_ONCE)
+    for day, folded in folder.fold_all(segments):
+        insert_rows(connection, session_days, SessionDayRow._fields, folded.rows.session_days)
+        _write_details(connection, folded.rows)
+        counts[day] = (days[day], folded.events_without_session)
+    for day, events in days.items():
+        if events > _EVENTS_AT_ONCE:
+            counts[day] = (events, _write_flood(connection, day))
+    return counts
+
+
+def _write_flood(connection: Connection, day: date) -> int:
+    """Write a day that is too large to be held, a part at a time; return its events that belong to no session."""
     fold = DayFold(day)
-    oddities = Oddities()  # counted when the lines were read first
-    events = 0
-    for lines in segment_lines(connection, day):
-        for line in lines:
-            event = decode_event(line, oddities)
-            fold.add(event, parse_timestamp(event.timestamp))
-        events += len(lines)
-        if len(fold) >= _SESSIONS_HELD or fold.details >= _DETAILS_HELD:
-            _write(connection, fold.take(), parts)
-    _write(connection, fold.take(), parts)
-    return events, fold.events_without_session
+    with staged(connection, "staged_session_days", _STAGED_COLUMNS) as parts:
+        for segment in segments_of(connection, day):
+            fold.add_lines(lines_of(segment))
+            rows = fold.take()
+            insert_rows(connection, parts, SessionDayRow._fields, rows.session_days)
+            _write_details(connection, rows)
+        connection.exec_driver_sql("CREATE INDEX staged_session_days_key ON staged_session_days (session_day_key)")
+        analyze(connection, parts)
+        connection.exec_driver_sql(read_sql("transforms/merge_session_days", connection.dialect.name).statement)
+    return fold.events_without_session
 
 
-def _write(connection: Connection, folded: FoldedDay, parts: Table) -> None:
-    insert_rows(connection, parts, SessionDayRow._fields, folded.session_days)
+def _write_details(connection: Connection, rows: FoldedRows) -> None:
     for table, columns, name in _DETAILS:
-        insert_rows(connection, table, columns, getattr(folded, name))
+        insert_rows(connection, table, columns, getattr(rows, name))
 
 
-def _add_addresses(connection: Connection, parts: Table, now: datetime) -> None:
+def _add_addresses(connection: Connection, now: datetime) -> None:
     """Make inventory rows for addresses never seen, before any session names them."""
-    statement = text(
+    statement = (
         "INSERT INTO ip_inventory (ip_address, created_at) "
-        "SELECT DISTINCT source_ip, :now FROM staged_session_days WHERE source_ip IS NOT NULL ORDER BY source_ip "
+        "SELECT DISTINCT ip_address, :now FROM touched_addresses WHERE true ORDER BY ip_address "
         "ON CONFLICT (ip_address) DO NOTHING"
-    ).bindparams(bindparam("now", now, type_=UtcDateTime()))
-    connection.execute(statement)
+    )
+    connection.execute(with_parameters(statement, now=now))
 
 
-def _link(connection: Connection, touched: Table, parts: Table) -> None:
-    """Give days that are one session one key, and move what belongs to the old keys."""
+def _recount_networks(connection: Connection, addresses: Table) -> None:
+    """Recount the networks of addresses whose times have changed."""
+    with staged(connection, "touched_networks", {"asn_number": BigInteger()}) as networks:
+        connection.execute(
+            insert(networks).from_select(
+                ["asn_number"],
+                select(ip_inventory.c.current_asn)
+                .where(
+                    ip_inventory.c.current_asn.is_not(None),
+                    ip_inventory.c.ip_address.in_(select(addresses.c.ip_address)),
+                )
+                .distinct(),
+            )
+        )
+        connection.exec_driver_sql(read_sql("transforms/recount_networks", connection.dialect.name).statement)
+
+
+def _link(connection: Connection, touched: Table, days: DayRange) -> set[date]:
+    """Give days that are one session one key, and move what belongs to the old keys.
+
+    Two days are linked only if the later one does not begin with a connection, so only the few sessions of which that
+    is true, on these days or the next, are looked at with all their days.
+
+    Returns the days that must be made again: two parts of one session on such a day go different ways, and its
+    details cannot be told apart any more.
+    """
+    ends = (days.first - MAX_SILENCE, days.last + MAX_SILENCE)
     families = (
         select(session_days.c.sensor, session_days.c.session_id)
-        .where(session_days.c.session_id.in_(select(parts.c.session_id)))
-        .group_by(session_days.c.sensor, session_days.c.session_id)
-        .having(func.count() > 1)
+        .where(session_days.c.may_continue, session_days.c.day.between(*ends))
+        .distinct()
         .subquery()
     )
     rows = connection.execute(
         select(session_days)
         .join(
             families,
-            (session_days.c.sensor == families.c.sensor) & (session_days.c.session_id == families.c.session_id),
+            (session_days.c.session_id == families.c.session_id) & (session_days.c.sensor == families.c.sensor),
         )
         .order_by(session_days.c.session_day_key)
     ).all()
@@ -272,7 +315,18 @@ def _link(connection: Connection, touched: Table, parts: Table) -> None:
     if moved:
         keys = {row.session_key for row in moved} | {session_of[row.session_day_key] for row in moved}
         connection.execute(insert(touched), [{"session_key": key} for key in sorted(keys)])
-        _keep_snapshots(connection, {row.session_key: session_of[row.session_day_key] for row in moved})
+        _keep_snapshots(
+            connection,
+            {
+                row.session_key: session_of[row.session_key]
+                for row in moved
+                if session_of.get(row.session_key, row.session_key) != row.session_key
+            },
+        )
+    destinations: dict[tuple[date, int], set[int]] = defaultdict(set)
+    for row in rows:
+        destinations[row.day, row.session_key].add(session_of[row.session_day_key])
+    return {day for (day, _), keys in destinations.items() if len(keys) > 1}
 
 
 def _move_day(connection: Connection, row: Row[Any], session_key: int) -> None:
@@ -296,25 +350,26 @@ def _move_day(connection: Connection, row: Row[Any], session_key: int) -> None:
 _SNAPSHOT_COLUMNS = [column for column in session_summaries.c if column.name.startswith("snapshot_")]
 
 
-def _keep_snapshots(connection: Connection, moved: dict[int, int]) -> None:
-    """Carry snapshots over from sessions that turned out to be parts of others; the oldest one stays.
+def _keep_snapshots(connection: Connection, successors: dict[int, int]) -> None:
+    """Carry snapshots over from sessions that turned out to be parts of others, if those have none.
 
-    The new session may not have its row yet: it is written here with the day's own values, and the roll-up that
-    follows completes it.
+    A session never gets another snapshot than its own; of several parts the earliest gives it. The new session may
+    not have its row yet: it is written here with the day's own values, and the roll-up that follows completes it.
     """
-    for old_key, new_key in sorted(moved.items()):
-        old = connection.execute(
-            select(session_summaries).where(session_summaries.c.session_key == old_key)
-        ).one_or_none()
-        if old is None or old.snapshot_at is None:
-            continue
+    gone = (
+        select(session_summaries)
+        .where(session_summaries.c.session_key.in_(list(successors)), session_summaries.c.snapshot_at.is_not(None))
+        .order_by(session_summaries.c.first_event_at, session_summaries.c.session_key)
+    )
+    for old in connection.execute(gone).all():
+        new_key = successors[old.session_key]
         new = connection.execute(
             select(session_summaries.c.snapshot_at).where(session_summaries.c.session_key == new_key)
         ).one_or_none()
         snapshot = {column.name: getattr(old, column.name) for column in _SNAPSHOT_COLUMNS}
         if new is None:
             connection.execute(insert(session_summaries).values(old._asdict() | {"session_key": new_key}))
-        elif new.snapshot_at is None or old.snapshot_at < new.snapshot_at:
+        elif new.snapshot_at is None:
             connection.execute(
                 update(session_summaries).where(session_summaries.c.session_key == new_key).values(snapshot)
             )
@@ -322,14 +377,12 @@ def _keep_snapshots(connection: Connection, moved: dict[int, int]) -> None:
 
 def _note_days(connection: Connection, counts: dict[date, tuple[int, int]], now: datetime) -> None:
     connection.execute(delete(loaded_days).where(loaded_days.c.day.in_(list(counts))))
-    rows_of = dict(
+    rows_of: dict[date, int] = dict(
         connection.execute(
             select(session_days.c.day, func.count())
             .where(session_days.c.day.in_(list(counts)))
             .group_by(session_days.c.day)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     segments = days_with_events(connection, min(counts), max(counts))
     connection.execute(

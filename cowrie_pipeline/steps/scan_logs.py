@@ -11,7 +11,7 @@ Does not belong here: what lines mean (cowrie/), how rows are kept (warehouse/lo
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from cowrie_pipeline.cowrie.decode import DeadLetterError, Oddities, Reason, decode_event, parse_timestamp
 from cowrie_pipeline.cowrie.files import ContentReader, Head, LogFile, Problem, find_logs, open_content, read_head
 from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, read_blocks, strip_line
-from cowrie_pipeline.cowrie.text import sample_of
+from cowrie_pipeline.cowrie.text import escape_text, sample_of, unescape_text
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.log_store import (
@@ -30,10 +30,13 @@ from cowrie_pipeline.warehouse.log_store import (
     Fingerprints,
     add_dead_letters,
     add_segment,
+    dead_letters_by_reason,
     file_records,
+    forget_dead_letters,
     fragment_owners,
     known_dead_letters,
     known_fingerprints,
+    last_segment,
     remove_dead_letter,
     save_file,
 )
@@ -50,8 +53,11 @@ _MIN_TELLING_HEAD = 64
 # A file is judged not to be a log when it has nothing but dead letters; so many of them are held until that is known.
 _HELD_DEAD_LETTERS = 1000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# How far apart the halves of a split line may be from the events around them.
+# How far a split line's time may be on the wrong side of the events around it, and how far away from them: less than a
+# day, so that the halves of two midnights never meet.
 _FRAGMENT_SLACK = timedelta(minutes=10)
+_FRAGMENT_GAP = timedelta(hours=12)
+_HELD_FINGERPRINTS = 4_000_000  # 32 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +65,7 @@ class ScanReport:
     """What the files given hold, by the ledger, and what of it was read now.
 
     `lines` = `events` + `duplicates` + `dead_letters` + `blank_lines`, over all files given, whether read now or
-    before. `days` counts lines that are events, by UTC day.
+    before. `days` counts lines that are events, by UTC day; `dead_letters_by_reason` adds up to `dead_letters`.
     """
 
     files: int = 0
@@ -115,16 +121,16 @@ def scan_logs(
     records: list[FileRecord] = []
     before = Counter[str]()
     read = 0
-    known: dict[date, Fingerprints] = {}
+    known = _KnownEvents()
     unchanged = _unchanged_files(warehouse, discovery.files)
     for file in discovery.files:
-        record = unchanged.get(str(file.path))
+        record = unchanged.get(_name_of(file))
         if record is None:
             try:
                 with warehouse.begin(lock="scan") as connection:
                     record, lines, events = _FileScan(connection, file, settings, now, known).run()
             except OSError as error:
-                problems.append(Problem(str(file.path), error.strerror or str(error)))
+                problems.append(Problem(_name_of(file), error.strerror or str(error)))
                 continue
             before.update(lines=lines, events=events)
             read += 1
@@ -137,12 +143,19 @@ def scan_logs(
             if joined:
                 ids = {record.file_id for record in records}
                 records = [each for each in file_records(connection) if each.file_id in ids]
-    return _report(records, before, read, tuple(problems))
+    with warehouse.read() as connection:
+        reasons = dead_letters_by_reason(connection)
+    return _report(records, reasons, before, read, tuple(problems))
+
+
+def _name_of(file: LogFile) -> str:
+    """Return a file's path as the ledger keeps it: names are bytes, not all of which are text that can be stored."""
+    return escape_text(str(file.path))
 
 
 def _unchanged_files(warehouse: Warehouse, files: Iterable[LogFile]) -> dict[str, FileRecord]:
     """Return the records of files that have the size and time of change that they had when read last."""
-    seen = {(str(file.path), file.size, file.modified_ns) for file in files}
+    seen = {(_name_of(file), file.size, file.modified_ns) for file in files}
     with warehouse.read() as connection:
         return {
             record.path: record
@@ -151,14 +164,20 @@ def _unchanged_files(warehouse: Warehouse, files: Iterable[LogFile]) -> dict[str
         }
 
 
-def _report(records: list[FileRecord], now_read: Counter[str], read: int, problems: tuple[Problem, ...]) -> ScanReport:
+def _report(
+    records: list[FileRecord],
+    dead_letters: dict[int, dict[str, int]],
+    now_read: Counter[str],
+    read: int,
+    problems: tuple[Problem, ...],
+) -> ScanReport:
     days = Counter[date]()
     unknown_events, unknown_fields, reasons = Counter[str](), Counter[str](), Counter[str]()
     for record in records:
         days.update({date.fromisoformat(day): count for day, count in record.days.items()})
         unknown_events.update(record.oddities.get("unknown_events", {}))
         unknown_fields.update(record.oddities.get("unknown_fields", {}))
-        reasons.update(record.oddities.get("dead_letters", {}))
+        reasons.update(dead_letters.get(record.file_id or 0, {}))
     return ScanReport(
         files=len(records),
         files_read=read,
@@ -208,6 +227,40 @@ def _fingerprint(content: bytes) -> str:
     return xxhash.xxh3_128_hexdigest(content)
 
 
+class _KnownEvents:
+    """The fingerprints of days' events, kept from one file to the next as long as nobody else adds events."""
+
+    def __init__(self) -> None:
+        self._days: dict[date, Fingerprints] = {}
+        self._last_segment: int | None = None
+
+    def begin(self, connection: Connection) -> None:
+        """Forget everything if the events are not those of the last `end`: others added some, or ours were undone."""
+        if last_segment(connection) != self._last_segment:
+            self._days.clear()
+        self._last_segment = None
+
+    def end(self, connection: Connection) -> None:
+        """Note which events are known when a file is done."""
+        self._last_segment = last_segment(connection)
+
+    def forget(self) -> None:
+        """Forget everything: what was added is undone."""
+        self._days.clear()
+
+    def of(self, connection: Connection, day: date) -> Fingerprints:
+        """Return the fingerprints of a day's events, ascending."""
+        if day not in self._days:
+            if sum(map(len, self._days.values())) > _HELD_FINGERPRINTS:
+                self._days.clear()
+            self._days[day] = known_fingerprints(connection, day)
+        return self._days[day]
+
+    def add(self, day: date, fingerprints: Fingerprints) -> None:
+        """Add those of new events of a day that was asked for."""
+        self._days[day] = np.sort(np.concatenate([self._days[day], fingerprints]), kind="stable")
+
+
 class _NotForeignError(Exception):
     """A file that looked like no Cowrie log at all has an event after all."""
 
@@ -221,7 +274,7 @@ class _FileScan:
         file: LogFile,
         settings: Settings,
         now: datetime,
-        known: dict[date, Fingerprints],
+        known: _KnownEvents,
     ) -> None:
         self._connection = connection
         self._file = file
@@ -238,19 +291,21 @@ class _FileScan:
         """
         # asked again inside the transaction: another process may have read the file meanwhile
         head = read_head(self._file.path)
-        known = self._find_record(head)
+        self._known.begin(self._connection)
         savepoint = self._connection.begin_nested()
         try:
-            return self._read(head, known)
+            done = self._read(head, self._find_record(head))
         except _NotForeignError:
             savepoint.rollback()
-            self._known.clear()
+            self._known.forget()
             self._keeps_all_dead_letters = True
-            return self._read(head, self._find_record(head))
+            done = self._read(head, self._find_record(head))
+        self._known.end(self._connection)
+        return done
 
     def _find_record(self, head: Head) -> FileRecord | None:
         """Find the record of this file: under its path, or under a path from which it was moved away."""
-        path = str(self._file.path)
+        path = _name_of(self._file)
         for record in file_records(self._connection, log_files.c.path == path):
             if head.begins_like(record.head_length, record.fingerprint):
                 return record
@@ -261,13 +316,15 @@ class _FileScan:
         return None
 
     def _read(self, head: Head, known: FileRecord | None) -> tuple[FileRecord, int, int]:
+        if known is not None and known.is_foreign:
+            self._take_back(known)
         with open_content(self._file.path) as reader:
             stream = _TailKeeper(reader)
             if known is not None and stream.is_at(known):
                 return self._continue(stream, reader, head, known)
         with open_content(self._file.path) as reader:
             record = FileRecord(
-                path=str(self._file.path),
+                path=_name_of(self._file),
                 fingerprint=head.fingerprint(),
                 head_length=len(head.content),
                 size=self._file.size,
@@ -280,29 +337,30 @@ class _FileScan:
         self, stream: _TailKeeper, reader: ContentReader, head: Head, record: FileRecord
     ) -> tuple[FileRecord, int, int]:
         """Read from where `stream` is to its end."""
-        beginning = self._take_back_fragment(record)
         lines, events = record.lines, record.events
-        record.path = str(self._file.path)
+        beginning = self._take_back_fragment(record)
+        record.path = _name_of(self._file)
         record.size, record.modified_ns, record.read_at = self._file.size, self._file.modified_ns, self._now
         record.fingerprint, record.head_length = head.fingerprint(), len(head.content)
         save_file(self._connection, record)
         sorter = _LineSorter(self._connection, record, self._now, self._known, keep_all=self._keeps_all_dead_letters)
+        # an event that was whole when read without its newline, which is the first thing to come now
+        in_counted_line = not record.ends_with_newline and not beginning
         blocks = read_blocks(
             stream,
             max_line_bytes=self._max_line_bytes,
-            number=record.lines + 1,
+            # a first line that was joined to another file's last is in the file, but not counted there
+            number=record.lines + record.head_is_joined + (not in_counted_line),
             offset=stream.position - len(beginning),
             beginning=beginning,
         )
-        swallow_newline = not record.ends_with_newline and not beginning
         for block in blocks:
-            if swallow_newline and block.lines and not block.lines[0]:
-                # the newline of an event that was whole when read without it
-                del block.lines[0]
-                block.offset += 1
-                block.number -= 1
-            swallow_newline = False
-            sorter.sort(block)
+            if in_counted_line and block.lines and not strip_line(block.lines[0]):
+                rest, *lines_behind = block.lines
+                sorter.sort(Block(block.number + 1, block.offset + len(rest) + 1, lines_behind, block.terminated))
+            else:
+                sorter.sort(block)
+            in_counted_line = False
             record.ends_with_newline = block.terminated
         sorter.finish()
         record.damage = reader.damage
@@ -311,13 +369,26 @@ class _FileScan:
         save_file(self._connection, record)
         return record, record.lines - lines, record.events - events
 
+    def _take_back(self, record: FileRecord) -> None:
+        """Take back the accounting of a file that had no event, to read it again from the beginning."""
+        assert record.file_id is not None  # noqa: S101 - read from the database
+        forget_dead_letters(self._connection, record.file_id)
+        record.lines = record.duplicates = record.dead_letters = record.blank_lines = 0
+        record.read_offset = record.tail_length = 0
+        record.tail_fingerprint = _fingerprint(b"")
+        record.ends_with_newline = True
+        record.head_is_joined = record.tail_is_joined = False
+        record.oddities = {}
+
     def _take_back_fragment(self, record: FileRecord) -> bytes:
-        """Take back the accounting of a last line that was half an object, to read it again with what came since."""
+        """Take back the accounting of a last line that was no event yet, to read it again with what came since."""
         fragment = record.tail_fragment
         if fragment is None or record.tail_is_joined or record.file_id is None:
             return b""
         record.lines -= 1
-        if remove_dead_letter(self._connection, record.file_id, _letter_key(fragment)):
+        if not strip_line(fragment):
+            record.blank_lines -= 1
+        elif remove_dead_letter(self._connection, record.file_id, _letter_key(fragment)):
             record.dead_letters -= 1
         else:
             record.duplicates -= 1
@@ -328,7 +399,7 @@ class _FileScan:
 def _is_still_there(record: FileRecord) -> bool:
     """Say whether a file is still where it was seen, with the content that it had."""
     try:
-        return read_head(Path(record.path)).begins_like(record.head_length, record.fingerprint)
+        return read_head(Path(unescape_text(record.path))).begins_like(record.head_length, record.fingerprint)
     except OSError:
         return False
 
@@ -345,7 +416,7 @@ class _LineSorter:
         connection: Connection,
         record: FileRecord,
         now: datetime,
-        known: dict[date, Fingerprints],
+        known: _KnownEvents,
         *,
         keep_all: bool,
     ) -> None:
@@ -360,7 +431,6 @@ class _LineSorter:
         self._buffered = self._buffered_bytes = 0
         self._letters: list[DeadLetter] = []
         self._letter_lines = 0
-        self._reasons = Counter[str]()
         self._days = Counter[date]()
         self._first: datetime | None = record.first_event_at
         self._last: datetime | None = record.last_event_at
@@ -384,13 +454,14 @@ class _LineSorter:
                 line = strip_line(line.removeprefix(_BYTE_ORDER_MARK))
             if not line:
                 record.blank_lines += 1
+                self._keep_fragment(block, index, raw, line)
                 continue
             try:
                 event = decode_event(line, oddities)
                 time = parse_timestamp(event.timestamp)
             except DeadLetterError as error:
-                is_last = not block.terminated and index == len(block.lines) - 1
-                self._add_letter(line, block.number + index, block.offset_of(index), error, is_last=is_last)
+                self._keep_fragment(block, index, raw, line)
+                self._add_letter(line, block.number + index, block.offset_of(index), error)
                 continue
             if self._first is None or self._last is None:
                 self._first = self._last = time
@@ -409,6 +480,18 @@ class _LineSorter:
             self._buffered_bytes += len(line)
         if self._buffered >= _BUFFERED_EVENTS or self._buffered_bytes >= _BUFFERED_BYTES:
             self._flush_events()
+
+    def _keep_fragment(self, block: Block, index: int, raw: bytes, line: bytes) -> None:
+        """Keep a line that is no event if it may be half of one: an unfinished last line, or a first line."""
+        is_last = not block.terminated and index == len(block.lines) - 1
+        if len(raw) > _MAX_FRAGMENT_BYTES and line:
+            return
+        # with the blanks where it was cut, which may be inside a text; of blanks alone one is as good as many
+        start = raw.index(line)
+        if is_last:
+            self._record.tail_fragment, self._record.tail_is_joined = (raw[start:] if line else b"\x00"), False
+        elif line and block.number + index == 1:
+            self._record.head_fragment, self._record.head_is_joined = raw[: start + len(line)], False
 
     def finish(self) -> None:
         """Write what is still held and complete the record."""
@@ -433,22 +516,23 @@ class _LineSorter:
                         lines=self._letter_lines,
                     )
                 ]
-                self._reasons = Counter({str(Reason.NOT_A_COWRIE_LOG): self._letter_lines})
                 record.head_fragment = record.tail_fragment = None
         self._flush_letters()
         record.oddities = {
             "unknown_events": _added(record.oddities.get("unknown_events"), self._oddities.unknown_events),
             "unknown_fields": _added(record.oddities.get("unknown_fields"), self._oddities.unknown_fields),
             "odd_types": _added(record.oddities.get("odd_types"), self._oddities.odd_types),
-            "dead_letters": _added(record.oddities.get("dead_letters"), self._reasons),
             "replaced_encodings": record.oddities.get("replaced_encodings", 0) + self._oddities.replaced_encodings,
         }
 
     def _is_foreign(self) -> bool:
         """Say whether the file has dead letters and no event; half a line alone is a file just begun."""
-        if self._days or self._record.days or self._record.dead_letters:
+        record = self._record
+        if self._days or record.days or record.dead_letters:
             return False
-        just_begun = self._letter_lines == 1 and self._record.tail_fragment is not None
+        head = record.head_fragment or b""
+        ends_an_object = head.endswith(b"}") and not head.startswith(b"{")
+        just_begun = self._letter_lines == 1 and (record.tail_fragment is not None or ends_an_object)
         return self._letter_lines > 0 and not just_begun
 
     def _add_letter(
@@ -459,16 +543,11 @@ class _LineSorter:
         error: DeadLetterError,
         *,
         fingerprint: int | None = None,
-        is_last: bool = False,
     ) -> None:
-        if len(line) <= _MAX_FRAGMENT_BYTES and fingerprint is None:
-            if is_last:
-                self._record.tail_fragment, self._record.tail_is_joined = line, False
-            elif number == 1:
-                self._record.head_fragment, self._record.head_is_joined = line, False
-        self._letter_lines += 1
-        self._reasons[error.reason] += 1
         has_events = self._buffered or self._days or self._record.days
+        if has_events and self._letter_lines > len(self._letters):
+            raise _NotForeignError
+        self._letter_lines += 1
         if not has_events and not self._keep_all and len(self._letters) >= _HELD_DEAD_LETTERS:
             return  # so far it looks like no log at all, and one letter will do for all of it
         self._letters.append(
@@ -481,11 +560,11 @@ class _LineSorter:
                 sample=sample_of(line),
             )
         )
-        if has_events and len(self._letters) >= _HELD_DEAD_LETTERS:
+        if (has_events or self._keep_all) and len(self._letters) >= _HELD_DEAD_LETTERS:
             self._flush_letters()
 
     def _flush_events(self) -> None:
-        if self._buffered and self._letter_lines > len(self._letters) and not self._keep_all and not self._days:
+        if self._buffered and self._letter_lines > len(self._letters):
             raise _NotForeignError
         for ordinal, lines in self._lines.items():
             day = date.fromordinal(ordinal)
@@ -498,11 +577,7 @@ class _LineSorter:
 
     def _add_new(self, day: date, lines: list[bytes], hashes: Fingerprints) -> int:
         """Keep those of a day's lines that are not known yet; return how many."""
-        if day not in self._known:
-            if sum(map(len, self._known.values())) > 4_000_000:  # 32 MB
-                self._known.clear()
-            self._known[day] = known_fingerprints(self._connection, day)
-        known = self._known[day]
+        known = self._known.of(self._connection, day)
         distinct, first_at = np.unique(hashes, return_index=True)
         if len(known):
             at = np.searchsorted(known, distinct)
@@ -514,7 +589,7 @@ class _LineSorter:
         assert self._record.file_id is not None  # noqa: S101 - saved before its lines are read
         new_lines = lines if len(distinct) == len(lines) else [lines[index] for index in np.sort(first_at)]
         add_segment(self._connection, self._record.file_id, day, new_lines, distinct)
-        self._known[day] = np.sort(np.concatenate([known, distinct]), kind="stable")
+        self._known.add(day, distinct)
         return len(distinct)
 
     def _flush_letters(self) -> None:
@@ -541,6 +616,8 @@ def _join_fragments(connection: Connection, now: datetime) -> int:
     """
     joined = 0
     with_tails, with_heads = fragment_owners(connection)
+    # the half that follows most closely comes first: pieces further on may fit by chance
+    with_heads.sort(key=lambda record: record.first_event_at or datetime.max.replace(tzinfo=UTC))
     for one in with_tails:
         for other in with_heads:
             if (one.tail_is_joined and other.head_is_joined) or one.file_id == other.file_id:
@@ -549,11 +626,19 @@ def _join_fragments(connection: Connection, now: datetime) -> int:
             assert other.head_fragment is not None  # noqa: S101
             line = one.tail_fragment + other.head_fragment
             time = _time_of_joined(line)
-            if time is not None and _meets(one, other, time):
-                _account_for_joined(connection, one, other, line, time, now)
-                joined += 1
-                break
+            if time is None or not _meets(one, other, time):
+                continue
+            # half of a line that was joined before: only a copy of the other half goes with it
+            is_copy = one.tail_is_joined or other.head_is_joined
+            if is_copy and not _is_known(connection, line, time):
+                continue
+            _account_for_joined(connection, one, other, line, time, now)
+            joined += 1
     return joined
+
+
+def _is_known(connection: Connection, line: bytes, time: datetime) -> bool:
+    return bool(np.isin(np.uint64(line_fingerprint(line)), known_fingerprints(connection, time.date())))
 
 
 def _time_of_joined(line: bytes) -> datetime | None:
@@ -565,9 +650,9 @@ def _time_of_joined(line: bytes) -> datetime | None:
 
 def _meets(one: FileRecord, other: FileRecord, time: datetime) -> bool:
     """Say whether an event lies between the end of one file and the beginning of another."""
-    after = one.last_event_at is None or one.last_event_at - _FRAGMENT_SLACK <= time
-    before = other.first_event_at is None or time <= other.first_event_at + _FRAGMENT_SLACK
-    return after and before
+    since = _FRAGMENT_SLACK if one.last_event_at is None else time - one.last_event_at
+    until = _FRAGMENT_SLACK if other.first_event_at is None else other.first_event_at - time
+    return all(-_FRAGMENT_SLACK <= gap <= _FRAGMENT_GAP for gap in (since, until))
 
 
 def _account_for_joined(
@@ -580,13 +665,13 @@ def _account_for_joined(
     if not one.tail_is_joined:
         assert one.tail_fragment is not None  # noqa: S101
         _uncount(connection, one, one.tail_fragment)
-        hashes = np.array([line_fingerprint(line)], dtype=np.uint64)
-        if np.isin(hashes, known_fingerprints(connection, day))[0]:
+        if _is_known(connection, line, time):
             one.duplicates += 1
         else:
-            add_segment(connection, one.file_id, day, [line], hashes)
+            add_segment(connection, one.file_id, day, [line], np.array([line_fingerprint(line)], dtype=np.uint64))
             one.events += 1
         one.days[day.isoformat()] = one.days.get(day.isoformat(), 0) + 1
+        one.first_event_at = min(time, one.first_event_at or time)
         one.last_event_at = max(time, one.last_event_at or time)
         one.tail_is_joined = True
     if not other.head_is_joined:

@@ -1,6 +1,6 @@
 """Take the write-once picture of each session: who its address was when it attacked.
 
-What a picture is worth is its basis: `observed` when the address was looked up within 48 hours of the session,
+What a picture is worth is its basis: `observed` when the network was looked up within 48 hours of the session,
 `historical` when an answer covers that time (a span of `ip_asn_history`, or an answer that had not expired), `late`
 when it is today's knowledge of an older session.
 
@@ -39,14 +39,15 @@ def take_snapshots(connection: Connection, days: DayRange, *, now: datetime) -> 
     of nothing, taken because a service was down, could never be mended.
     """
     dialect = connection.dialect.name
-    span = {"start": days.start, "end": days.end}
-    connection.execute(with_parameters(read_sql("transforms/keep_documents", dialect).statement, **span))
-    connection.execute(
-        with_parameters(
-            read_sql("transforms/take_snapshots", dialect).statement, now=now, patience=now - OBSERVED_WITHIN, **span
-        )
-    )
-    connection.execute(with_parameters(read_sql("transforms/seal_snapshots", dialect).statement, **span))
+    parameters = {
+        "start": days.start,
+        "end": days.end,
+        "now": now,
+        "patience": now - OBSERVED_WITHIN,
+        "within": OBSERVED_WITHIN // timedelta(microseconds=1),
+    }
+    for name in ("keep_documents", "take_snapshots", "seal_snapshots"):
+        connection.execute(with_parameters(read_sql(f"transforms/{name}", dialect).statement, **parameters))
     in_span = (session_summaries.c.first_event_at >= days.start) & (session_summaries.c.first_event_at < days.end)
     taken = connection.execute(
         select(session_summaries.c.snapshot_basis, func.count())
@@ -56,7 +57,7 @@ def take_snapshots(connection: Connection, days: DayRange, *, now: datetime) -> 
     )
     without = select(func.count()).where(in_span, session_summaries.c.snapshot_at.is_(None))
     return SnapshotReport(
-        taken=dict(taken.tuples().all()),
+        taken=dict(taken.all()),
         waiting=connection.execute(without.where(session_summaries.c.source_ip.is_not(None))).scalar_one(),
         without_address=connection.execute(without.where(session_summaries.c.source_ip.is_(None))).scalar_one(),
     )

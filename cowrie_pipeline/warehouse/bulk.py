@@ -23,7 +23,8 @@ _ROWS_AT_ONCE = 20_000
 def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     """Insert rows, each with one value for each of `columns`; return how many.
 
-    Times must be in UTC. Values of a JSON column are given as JSON text.
+    A time is a datetime in UTC or its text, such as `2018-05-06 17:44:05.866769`; a value of a JSON column is JSON
+    text.
     """
     count = 0
     rows = iter(rows)
@@ -49,7 +50,9 @@ def _insert_many(connection: Connection, table: Table, columns: Sequence[str], r
     for index, name in enumerate(columns):
         convert = _sqlite_text(table.c[name].type)
         if convert is not None:
-            values[index] = tuple(None if value is None else convert(value) for value in values[index])
+            values[index] = tuple(
+                value if value is None or isinstance(value, str) else convert(value) for value in values[index]
+            )
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join("?" * len(columns))
     connection.exec_driver_sql(

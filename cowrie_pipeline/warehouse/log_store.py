@@ -14,10 +14,10 @@ from datetime import date, datetime
 from typing import Any
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from cowrie_pipeline.cowrie.segments import packed_lines
 from cowrie_pipeline.warehouse.tables import dead_letters, log_files, log_segments
 
 __all__ = [
@@ -27,18 +27,20 @@ __all__ = [
     "add_dead_letters",
     "add_segment",
     "days_with_events",
+    "dead_letters_by_reason",
     "file_records",
+    "forget_dead_letters",
     "fragment_owners",
     "known_dead_letters",
     "known_fingerprints",
+    "last_segment",
     "remove_dead_letter",
     "save_file",
-    "segment_lines",
+    "segments_of",
 ]
 
 Fingerprints = NDArray[np.uint64]
 _STORED = np.dtype("<u8")
-_COMPRESSION_LEVEL = 1  # 15 times smaller already; higher levels cost more than they save
 
 
 @dataclass(kw_only=True)
@@ -103,10 +105,14 @@ def save_file(connection: Connection, record: FileRecord) -> int:
 
 
 def fragment_owners(connection: Connection) -> tuple[list[FileRecord], list[FileRecord]]:
-    """Return the files whose last line is the beginning of an object, and those whose first line is the end of one."""
+    """Return the files whose last line is the beginning of an object, and those whose first line is the end of one.
+
+    A file that is both is one record in both lists.
+    """
+    records = file_records(connection, log_files.c.tail_fragment.is_not(None) | log_files.c.head_fragment.is_not(None))
     return (
-        file_records(connection, log_files.c.tail_fragment.is_not(None)),
-        file_records(connection, log_files.c.head_fragment.is_not(None)),
+        [record for record in records if record.tail_fragment is not None],
+        [record for record in records if record.head_fragment is not None],
     )
 
 
@@ -119,32 +125,35 @@ def known_fingerprints(connection: Connection, day: date) -> Fingerprints:
     return np.sort(np.concatenate(parts)).astype(np.uint64, copy=False)
 
 
+def last_segment(connection: Connection) -> int:
+    """Return the id of the segment added last, 0 where there is none."""
+    return connection.execute(select(func.max(log_segments.c.segment_id))).scalar_one() or 0
+
+
 def add_segment(
     connection: Connection, file_id: int, day: date, lines: Sequence[bytes], fingerprints: Fingerprints
 ) -> None:
     """Keep the lines of a day's events, which are known to be new."""
-    packed = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL).compress(b"\n".join(lines))
     connection.execute(
         insert(log_segments).values(
             file_id=file_id,
             day=day,
             events=len(lines),
-            lines=packed,
+            lines=packed_lines(lines),
             fingerprints=np.sort(fingerprints).astype(_STORED).tobytes(),
         )
     )
 
 
-def segment_lines(connection: Connection, day: date) -> Iterator[list[bytes]]:
-    """Yield the lines of a day's events, a segment at a time."""
+def segments_of(connection: Connection, day: date) -> Iterator[bytes]:
+    """Yield the packed lines of a day's events (see cowrie/segments.py), one segment after another."""
     ids = connection.execute(
         select(log_segments.c.segment_id).where(log_segments.c.day == day).order_by(log_segments.c.segment_id)
     ).scalars()
     for segment_id in list(ids):
-        packed = connection.execute(
+        yield connection.execute(
             select(log_segments.c.lines).where(log_segments.c.segment_id == segment_id)
         ).scalar_one()
-        yield zstandard.ZstdDecompressor().decompress(packed).split(b"\n")
 
 
 def days_with_events(connection: Connection, first: date, last: date) -> dict[date, tuple[int, int]]:
@@ -171,6 +180,18 @@ def known_dead_letters(connection: Connection, fingerprints: Sequence[str]) -> s
     return found
 
 
+def dead_letters_by_reason(connection: Connection) -> dict[int, dict[str, int]]:
+    """Return how many lines each file brought that are dead letters, by reason."""
+    counts: dict[int, dict[str, int]] = {}
+    for file_id, reason, lines in connection.execute(
+        select(dead_letters.c.file_id, dead_letters.c.reason, func.sum(dead_letters.c.lines))
+        .group_by(dead_letters.c.file_id, dead_letters.c.reason)
+        .order_by(dead_letters.c.reason)
+    ):
+        counts.setdefault(file_id, {})[reason] = int(lines)
+    return counts
+
+
 def add_dead_letters(
     connection: Connection, file_id: int, path: str, letters: Sequence[DeadLetter], now: datetime
 ) -> None:
@@ -192,3 +213,8 @@ def remove_dead_letter(connection: Connection, file_id: int, line_fingerprint: s
         )
     )
     return removed.rowcount > 0
+
+
+def forget_dead_letters(connection: Connection, file_id: int) -> None:
+    """Forget all dead letters that a file brought."""
+    connection.execute(delete(dead_letters).where(dead_letters.c.file_id == file_id))

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
+from cowrie_pipeline.warehouse.tables import metadata
 
 __all__ = ["SchemaVersion", "newest_version", "upgrade_schema", "version_of"]
 
@@ -49,20 +50,23 @@ def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:
     """
     newest = newest_version()
     with warehouse.read() as connection:
+        if version_of(connection) == newest:
+            return newest, newest
+    # looked at again where nobody else can be in the middle of it
+    with warehouse.begin(lock="schema") as connection:
         before = version_of(connection)
-        if before == newest:
-            return before, newest
-        if before is None and "session_summaries" in inspect(connection).get_table_names():
+        taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names())) if before is None else []
+        if taken:
             raise WarehouseError(
-                f"the database {warehouse.safe_url} has a table session_summaries but no version of this schema: "
+                f"the database {warehouse.safe_url} has a table {taken[0]} but no version of this schema: "
                 "it belongs to another program. Name another database with --db."
             )
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if before is not None and before not in known:
-        raise WarehouseError(
-            f"the database {warehouse.safe_url} has schema version {before}, and this code knows versions up to "
-            f"{newest}: it is newer than the code. Install the version of cowrie_pipeline that made it, or a later one."
-        )
-    with warehouse.begin(lock="schema") as connection:
+        known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+        if before is not None and before not in known:
+            raise WarehouseError(
+                f"the database {warehouse.safe_url} has schema version {before}, and this code knows versions up to "
+                f"{newest}: it is newer than the code. Install the version of cowrie_pipeline that made it, or a later "
+                "one."
+            )
         command.upgrade(_config(connection), "head")
     return before, newest

@@ -158,21 +158,13 @@ loaded_days = Table(
     Column("loaded_at", UtcDateTime, nullable=False),
 )
 
-_SESSION_COUNTS = (
-    "event_count",
-    "login_success_count",
-    "login_failed_count",
-    "command_count",
-    "command_failed_count",
-    "file_download_count",
-    "file_upload_count",
-    "tunnel_count",
-)
+_LOGIN_COUNTS = ("event_count", "login_success_count", "login_failed_count")
+_OTHER_COUNTS = ("command_failed_count", "file_download_count", "file_upload_count", "tunnel_count")
 
 session_days = Table(
     "session_days",
     metadata,
-    Column("session_day_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("session_day_key", _BigId, primary_key=True, autoincrement=False),
     _session_key(),
     Column("day", Date, nullable=False),
     Column("sensor", Text, nullable=False),
@@ -183,9 +175,14 @@ session_days = Table(
     Column("first_event_at", UtcDateTime, nullable=False),
     Column("last_event_at", UtcDateTime, nullable=False),
     Column("first_connect_at", UtcDateTime),
+    Column("may_continue", Boolean, nullable=False, comment="could go on with a session of the day before"),
     Column("is_closed", Boolean, nullable=False),
     Column("logged_duration_ms", BigInteger),
-    *(_count(name) for name in _SESSION_COUNTS),
+    *(_count(name) for name in _LOGIN_COUNTS),
+    # some versions log what became of a command and not the line that was entered
+    _count("command_input_count"),
+    _count("command_outcome_count"),
+    *(_count(name) for name in _OTHER_COUNTS),
     Column("client_version", Text),
     Column("hassh", Text),
     Column("event_counts", _Json, nullable=False),
@@ -193,6 +190,12 @@ session_days = Table(
 Index(None, session_days.c.day)
 Index(None, session_days.c.session_id)
 Index(None, session_days.c.session_key)
+Index(
+    "ix_session_days_may_continue",
+    session_days.c.day,
+    sqlite_where=session_days.c.may_continue,
+    postgresql_where=session_days.c.may_continue,
+)
 
 enrichment_documents = Table(
     "enrichment_documents",
@@ -204,7 +207,7 @@ enrichment_documents = Table(
 session_summaries = Table(
     "session_summaries",
     metadata,
-    Column("session_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("session_key", _BigId, primary_key=True, autoincrement=False),
     Column("session_id", Text, nullable=False),
     Column("sensor", Text, nullable=False),
     Column("source", Text, nullable=False, comment="source_ip, or what was logged in its place"),
@@ -214,7 +217,7 @@ session_summaries = Table(
     Column("last_event_at", UtcDateTime, nullable=False),
     Column("duration_ms", BigInteger, comment="as Cowrie logged it, else from first to last event"),
     Column("is_closed", Boolean, nullable=False),
-    *(_count(name) for name in _SESSION_COUNTS),
+    *(_count(name) for name in (*_LOGIN_COUNTS, "command_count", *_OTHER_COUNTS)),
     Column("client_version", Text),
     Column("hassh", Text),
     Column("event_counts", _Json, nullable=False),
@@ -228,7 +231,8 @@ session_summaries = Table(
 )
 Index(None, session_summaries.c.first_event_at)
 Index(None, session_summaries.c.source_ip)
-Index(None, session_summaries.c.snapshot_asn)
+_has_asn = session_summaries.c.snapshot_asn.is_not(None)
+Index(None, session_summaries.c.snapshot_asn, sqlite_where=_has_asn, postgresql_where=_has_asn)
 
 login_attempts = Table(
     "login_attempts",
@@ -297,7 +301,7 @@ for _table in DETAIL_TABLES:
 asn_inventory = Table(
     "asn_inventory",
     metadata,
-    Column("asn_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("asn_number", _BigId, primary_key=True, autoincrement=False),
     Column("organization_name", Text),
     Column("organization_source", Text),
     Column("organization_country", String(2), comment="of the network's registration, never of one address"),

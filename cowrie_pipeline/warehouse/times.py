@@ -31,4 +31,4 @@ def count_by_day(
     rows = connection.execute(
         select(day_of, func.count()).where(column >= span.start, column < span.end, *conditions).group_by(day_of)
     )
-    return {day if isinstance(day, date) else date.fromisoformat(day): count for day, count in rows.tuples()}
+    return {day if isinstance(day, date) else date.fromisoformat(day): count for day, count in rows}

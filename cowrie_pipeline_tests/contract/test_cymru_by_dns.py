@@ -8,16 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from cowrie_pipeline.enrichment.build import build_cascade
+from cowrie_pipeline.enrichment.cascade import CascadeResult, KnownAddress
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
-from cowrie_pipeline.enrichment.sources.cymru import CymruNetworkSource, CymruSource, CymruTerms
+from cowrie_pipeline.enrichment.sources.cymru import PROOF_NAME, CymruNetworkSource, CymruSource, CymruTerms
 from cowrie_pipeline.enrichment.sources.dns_client import DnsClient, Resolver, ResolverError, system_resolvers
-from cowrie_pipeline_tests.contract.name_server import REFUSED, SERVFAIL, NameServer, Zone
+from cowrie_pipeline.settings import Settings
+from cowrie_pipeline_tests.contract.name_server import NOERROR, NXDOMAIN, REFUSED, SERVFAIL, NameServer, Zone
+from cowrie_pipeline_tests.enrichment.recording import MemoryCache
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADDRESS = "216.90.108.31"
 NAME = "31.108.90.216.origin.asn.cymru.com."
 RECORD = "23028 | 216.90.108.0/24 | US | arin | 1998-09-25"
+PROOF = "as23028.asn.cymru.com."
+PROOF_RECORD = "23028 | US | arin | 2002-01-04 | TEAM-CYMRU - Team Cymru Inc., US"
 
 
 def client(
@@ -220,6 +226,113 @@ def test_an_open_circuit_lets_one_question_try_after_its_cool_down() -> None:
         server.zone = Zone(default=lambda _name: [RECORD])
         later = NOW + timedelta(minutes=3)
         assert {outcome.status for outcome in source.look_up(keys, now=later)} == {Status.HIT}
+
+
+def suspicious(*servers: NameServer, circuit: Circuit, timeout: float = 5.0) -> CymruSource:
+    """Return a source whose resolvers must prove themselves."""
+    resolvers = [Resolver.parse(server.address) for server in servers]
+    return CymruSource(
+        DnsClient(resolvers, max_in_flight=50, timeout=timeout, circuit=circuit, proof=PROOF_NAME), CymruTerms()
+    )
+
+
+KEYS = [f"9.8.7.{n}" for n in range(100)]
+
+
+def test_a_resolver_that_says_of_everything_that_it_does_not_exist_is_not_believed() -> None:
+    """On a machine without a network, 408 addresses were stored as not routed, for a week."""
+    circuit = Circuit()
+    with NameServer(Zone(rcode_for_all=NXDOMAIN)) as server:
+        outcomes = suspicious(server, circuit=circuit).look_up(KEYS, now=NOW)
+        assert {outcome.status for outcome in outcomes} == {Status.ERROR}
+        (words,) = {outcome.error for outcome in outcomes}
+        assert words == (
+            "not asked: no resolver can see AS23028.asn.cymru.com, which is always there: "
+            f"{server.address} says that it does not exist"
+        )
+        assert {outcome.latency_ms for outcome in outcomes} == {None}
+        assert server.questions == [PROOF]
+        # What follows is answered at once, in the same words, until the circuit lets a question pass.
+        assert suspicious(server, circuit=circuit).look_up(["9.9.9.9"], now=NOW)[0].error == words
+        assert server.questions == [PROOF]
+        suspicious(server, circuit=circuit).look_up(KEYS, now=NOW + timedelta(minutes=6))
+        assert server.questions == [PROOF] * 2
+
+
+def test_a_resolver_without_records_for_anything_is_not_believed() -> None:
+    with NameServer(Zone(rcode_for_all=NOERROR)) as server:
+        (outcome,) = suspicious(server, circuit=Circuit()).look_up([ADDRESS], now=NOW)
+    assert outcome.status is Status.ERROR
+    assert "has no TXT record" in str(outcome.error)
+    assert server.questions == [PROOF]
+
+
+@pytest.mark.parametrize(
+    ("zone", "words"), [(Zone(drop_all=True), "no reply in time"), (Zone(rcode_for_all=SERVFAIL), "SERVFAIL")]
+)
+def test_without_an_answer_to_the_proof_a_batch_ends_after_two_questions(zone: Zone, words: str) -> None:
+    with NameServer(zone) as server:
+        outcomes = suspicious(server, circuit=Circuit(), timeout=0.1).look_up(KEYS, now=NOW)
+    assert {outcome.status for outcome in outcomes} == {Status.ERROR}
+    assert words in str(outcomes[0].error)
+    assert server.questions == [PROOF] * 2
+
+
+def test_a_resolver_is_believed_after_one_proof_for_all_clients_of_a_circuit() -> None:
+    circuit = Circuit()
+    with NameServer(Zone({PROOF: [PROOF_RECORD], NAME: [RECORD]})) as server:
+        for _ in range(3):
+            (known, unknown) = suspicious(server, circuit=circuit).look_up([ADDRESS, "9.9.9.9"], now=NOW)
+            assert (known.status, unknown.status) == (Status.HIT, Status.NOT_FOUND)
+    assert server.questions[0] == PROOF
+    assert server.questions.count(PROOF) == 1
+
+
+def test_a_lost_packet_is_no_lost_proof() -> None:
+    with NameServer(Zone({PROOF: [PROOF_RECORD], NAME: [RECORD]}, drop_first=1)) as server:
+        (outcome,) = suspicious(server, circuit=Circuit(), timeout=0.4).look_up([ADDRESS], now=NOW)
+    assert outcome.status is Status.HIT
+
+
+def test_of_two_resolvers_only_the_one_with_the_proof_is_asked_further() -> None:
+    good_zone = Zone({PROOF: [PROOF_RECORD], NAME: [RECORD]})
+    with NameServer(Zone(rcode_for_all=NXDOMAIN)) as liar, NameServer(good_zone) as good:
+        outcomes = suspicious(liar, good, circuit=Circuit()).look_up([ADDRESS, *KEYS], now=NOW)
+    assert outcomes[0].status is Status.HIT
+    assert liar.questions == [PROOF]
+
+
+def test_a_network_that_comes_back_is_used_after_the_cool_down() -> None:
+    circuit = Circuit()
+    with NameServer(Zone(rcode_for_all=NXDOMAIN)) as server:
+        suspicious(server, circuit=circuit).look_up([ADDRESS], now=NOW)
+        server.zone = Zone({PROOF: [PROOF_RECORD], NAME: [RECORD]})
+        (outcome,) = suspicious(server, circuit=circuit).look_up([ADDRESS], now=NOW + timedelta(minutes=6))
+    assert outcome.status is Status.HIT
+
+
+def test_no_proof_is_asked_for_where_there_is_nothing_to_ask() -> None:
+    with NameServer() as server:
+        suspicious(server, circuit=Circuit()).look_up(["nonsense"], now=NOW)
+    assert server.questions == []
+
+
+def test_the_cascade_keeps_no_answer_of_a_resolver_that_proved_nothing(tmp_path: Path) -> None:
+    circuits: dict[str, Circuit] = {}
+    cache = MemoryCache()
+
+    def run(server: NameServer, now: datetime) -> CascadeResult:
+        settings = Settings(geoip_dir=tmp_path, cymru_resolver=server.address)
+        with build_cascade(settings, circuits) as cascade:
+            return cascade.run([KnownAddress(ADDRESS), KnownAddress("9.9.9.9")], cache=cache, now=now)
+
+    with NameServer(Zone(rcode_for_all=NXDOMAIN)) as server:
+        assert run(server, NOW).outcomes == {"cymru": {Status.ERROR: 2}}
+        assert {outcome.status for outcome in cache.outcomes.values()} == {Status.ERROR}
+        server.zone = Zone({PROOF: [PROOF_RECORD], NAME: [RECORD]})
+        later = NOW + timedelta(minutes=16)
+        assert run(server, later).outcomes["cymru"] == {Status.HIT: 1, Status.NOT_FOUND: 1}
+        assert run(server, later).cache_hits["cymru"] == 2
 
 
 def test_it_works_where_an_event_loop_is_running() -> None:

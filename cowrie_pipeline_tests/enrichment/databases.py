@@ -16,7 +16,7 @@ PARIS: Mapping[str, Any] = {
 
 def write_database(path: Path, kind: str, records: Mapping[str, Mapping[str, Any]], *, version: int = 4) -> Path:
     """Write records by prefix as a database of type `kind`."""
-    writer = MMDBWriter(version, kind, languages=["en"], description="made for a test")
+    writer = MMDBWriter(version, kind, languages=["en"], description="made for a test", ipv4_compatible=version == 6)
     for prefix, record in records.items():
         writer.insert_network(IPSet([prefix]), dict(record))
     writer.to_db_file(str(path))

@@ -1,9 +1,11 @@
 """A source that records what it is asked, and a cache in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from cowrie_pipeline.enrichment.outcomes import Availability, Outcome, Status
 

@@ -50,3 +50,12 @@ def test_a_late_failure_does_not_prolong_the_pause() -> None:
     circuit = opened()
     circuit.record_failure(NOW + timedelta(seconds=59))
     assert circuit.state(NOW + timedelta(seconds=60)) is CircuitState.HALF_OPEN
+
+
+def test_it_can_be_tripped_for_a_reason_that_a_success_ends() -> None:
+    circuit = Circuit(cool_down=timedelta(minutes=1))
+    circuit.trip(NOW, "nobody there")
+    assert (circuit.allows(NOW), circuit.reason) == (False, "nobody there")
+    assert circuit.state(LATER) is CircuitState.HALF_OPEN
+    circuit.record_success()
+    assert (circuit.state(NOW), circuit.reason) == (CircuitState.CLOSED, None)

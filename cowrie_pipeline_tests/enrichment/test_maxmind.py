@@ -1,12 +1,20 @@
 """Files in MaxMind's format: which are used, what they give, and what is said of those that fail."""
 
+import random
 import shutil
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
+import geoip2.database
+import geoip2.errors
+import geoip2.models
+import maxminddb
 import pytest
 
+from cowrie_pipeline.enrichment.made_geoip import ASN_FILE, CITY_FILE, GeoRow, write_geoip
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.enrichment.sources.maxmind import MaxMindSource
 from cowrie_pipeline_tests.enrichment.databases import PARIS, asn_record, write_database
@@ -164,3 +172,132 @@ def test_facts_of_a_good_file_survive_a_broken_one(tmp_path: Path) -> None:
     assert (outcome.status, facts(outcome)["asn"]) == (Status.HIT, 5)
     assert outcome.error is not None
     assert outcome.expires_at == NOW + timedelta(days=1)
+
+
+def test_an_ipv4_address_in_the_clothes_of_ipv6_is_looked_up_as_what_it_is(tmp_path: Path) -> None:
+    for version in (4, 6):
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        write_database(folder / "a.mmdb", "GeoLite2-ASN", {"9.8.0.0/16": asn_record(5)}, version=version)
+        plain, mapped = look_up(folder, "9.8.7.6"), look_up(folder, "::ffff:9.8.7.6")
+        assert facts(mapped) == facts(plain) == {"asn": 5, "network": "9.8.0.0/16"}
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"country": "FR", "city": 5, "location": []}, {}),
+        ({"country": {"iso_code": 5}, "city": {"names": "Paris"}, "location": {"latitude": "48"}}, {}),
+        ({"country": {"iso_code": "FR"}, "city": {"names": {"de": "Paris"}}}, {"country": "FR"}),
+        ({"location": {"latitude": 48.85}}, {}),
+        ({"location": {"latitude": 91.0, "longitude": 2.0, "time_zone": True}}, {}),
+        ({"location": {"latitude": float("nan"), "longitude": 2.0}}, {}),
+        ({"location": {"latitude": 48.85, "longitude": 2.35}}, {"latitude": 48.85, "longitude": 2.35}),
+    ],
+)
+def test_a_field_that_is_odd_or_missing_is_absent_and_hides_no_other(
+    tmp_path: Path, record: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    write_database(tmp_path / "a.mmdb", "GeoLite2-City", {"9.8.0.0/16": record})
+    outcome = look_up(tmp_path, "9.8.7.6")
+    assert facts(outcome) == expected
+    assert outcome.status is (Status.HIT if expected else Status.NOT_FOUND)
+
+
+def test_neighbours_have_the_facts_of_their_own_prefix_in_each_file(tmp_path: Path) -> None:
+    berlin = {"country": {"iso_code": "DE"}}
+    write_database(
+        tmp_path / "a.mmdb", "GeoLite2-City", {"9.8.0.0/17": {"country": PARIS["country"]}, "9.8.128.0/17": berlin}
+    )
+    write_database(tmp_path / "b.mmdb", "GeoLite2-ASN", {"9.8.7.0/24": asn_record(1), "9.8.200.0/24": asn_record(2)})
+    addresses = ["9.8.7.1", "9.8.7.2", "9.8.6.1", "9.8.200.1", "9.8.201.1", "9.9.0.1", "9.8.7.3"]
+    with MaxMindSource(tmp_path) as source:
+        found = [facts(outcome) for outcome in source.look_up(addresses, now=NOW)]
+    assert [(each.get("country"), each.get("asn"), each.get("network")) for each in found] == [
+        ("FR", 1, "9.8.7.0/24"),
+        ("FR", 1, "9.8.7.0/24"),
+        ("FR", None, None),
+        ("DE", 2, "9.8.200.0/24"),
+        ("DE", None, None),
+        (None, None, None),
+        ("FR", 1, "9.8.7.0/24"),
+    ]
+
+
+def test_facts_are_those_that_geoip2_reads_in_a_made_database(tmp_path: Path) -> None:
+    rows = [
+        GeoRow("9.8.0.0/16", 64_000, "Wide", "FR", "Paris", 48.85, 2.35),
+        GeoRow("9.8.7.0/25", 4_199_999_999, "Narrow", "DE", "", -49.5, -11.0),
+        GeoRow("20.30.0.0/19", 5, "Ärger", "AQ", "Zürich", 0.0, 0.0),
+        GeoRow("2a0e:1::/32", 6, "Six", "US", "Town", 90.0, 180.0),
+    ]
+    write_geoip(tmp_path, rows)
+    assert_geoip2_agrees(tmp_path, tmp_path / CITY_FILE, tmp_path / ASN_FILE)
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(
+    ("place", "network"),
+    [
+        ("GeoLite2-City-Test.mmdb", "GeoLite2-ASN-Test.mmdb"),
+        ("GeoIP2-City-Test.mmdb", "GeoIP2-ISP-Test.mmdb"),
+        ("GeoLite2-Country-Test.mmdb", "GeoLite2-ASN-Test.mmdb"),
+    ],
+)
+def test_facts_are_those_that_geoip2_reads_in_maxminds_test_databases(tmp_path: Path, place: str, network: str) -> None:
+    paths = [Path(shutil.copy(shared_folder("mmdb") / name, tmp_path)) for name in (place, network)]
+    assert_geoip2_agrees(tmp_path, *paths)
+
+
+def assert_geoip2_agrees(folder: Path, place: Path, network: Path) -> None:
+    """Compare our facts with geoip2's for the ends and some of the middle of every prefix, and just outside of it."""
+    addresses = sorted({address for path in (place, network) for address in _addresses_in(path)})
+    with (
+        MaxMindSource(folder) as source,
+        geoip2.database.Reader(place) as places,
+        geoip2.database.Reader(network) as networks,
+    ):
+        outcomes = source.look_up(addresses, now=NOW)
+        assert [facts(outcome) for outcome in outcomes] == [_by_geoip2(each, places, networks) for each in addresses]
+    statuses = {outcome.status for outcome in outcomes}
+    assert statuses == {Status.HIT, Status.NOT_FOUND}
+
+
+def _addresses_in(path: Path) -> Iterable[str]:
+    chance = random.Random(1)
+    with maxminddb.open_database(path) as database:
+        for prefix, _ in database:
+            # What a file of both families has below ::/96 is IPv4.
+            is_ipv4 = isinstance(prefix, IPv6Network) and prefix.prefixlen >= 96 and int(prefix.network_address) < 2**32
+            block: IPv4Network | IPv6Network = prefix
+            if is_ipv4:
+                block = ip_network((int(prefix.network_address), prefix.prefixlen - 96))
+            for index in {0, block.num_addresses - 1, *(chance.randrange(block.num_addresses) for _ in range(3))}:
+                yield str(block[index])
+            if int(block[-1]) + 1 < 2**block.max_prefixlen:
+                yield str(block[-1] + 1)
+
+
+def _by_geoip2(address: str, places: geoip2.database.Reader, networks: geoip2.database.Reader) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    try:
+        if "Country" in places.metadata().database_type:
+            found["country"] = places.country(address).country.iso_code
+        else:
+            city = places.city(address)
+            found["country"], found["city"] = city.country.iso_code, city.city.name
+            if city.location.latitude is not None and city.location.longitude is not None:
+                found["latitude"], found["longitude"] = city.location.latitude, city.location.longitude
+            found["time_zone"] = city.location.time_zone
+    except geoip2.errors.AddressNotFoundError:
+        pass
+    try:
+        asn: geoip2.models.ASN = (
+            networks.isp(address) if "ISP" in networks.metadata().database_type else networks.asn(address)
+        )
+        if asn.autonomous_system_number is not None:
+            found["asn"], found["network"] = asn.autonomous_system_number, str(asn.network)
+            found["organization"] = asn.autonomous_system_organization
+    except geoip2.errors.AddressNotFoundError:
+        pass
+    return {name: value for name, value in found.items() if value is not None}

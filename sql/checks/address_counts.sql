@@ -14,5 +14,5 @@ LEFT JOIN (
     GROUP BY source_ip
 ) AS r ON r.source_ip = i.ip_address
 WHERE i.session_count <> COALESCE(r.sessions, 0)
-   OR COALESCE(i.first_seen <> r.first_seen, r.sessions > 0)
-   OR COALESCE(i.last_seen <> r.last_seen, r.sessions > 0)
+   OR i.first_seen IS DISTINCT FROM r.first_seen
+   OR i.last_seen IS DISTINCT FROM r.last_seen

@@ -13,11 +13,11 @@ FULL JOIN (
     SELECT
         date(first_event_at) AS day, COALESCE(snapshot_asn, 0) AS asn_number, COUNT(*) AS sessions,
         COUNT(DISTINCT source_ip) AS unique_ips, SUM(login_success_count + login_failed_count) AS logins,
-        SUM(command_count) AS commands, SUM(file_download_count) AS downloads
+        SUM(login_success_count) AS successful_logins, SUM(command_count) AS commands, SUM(file_download_count) AS downloads
     FROM session_summaries
     WHERE first_event_at >= :start AND first_event_at < :end
     GROUP BY date(first_event_at), COALESCE(snapshot_asn, 0)
 ) AS r ON r.day = c.day AND r.asn_number = c.asn_number
 WHERE c.day IS NULL OR r.day IS NULL
    OR c.sessions <> r.sessions OR c.unique_ips <> r.unique_ips OR c.logins <> r.logins
-   OR c.commands <> r.commands OR c.downloads <> r.downloads
+   OR c.successful_logins <> r.successful_logins OR c.commands <> r.commands OR c.downloads <> r.downloads

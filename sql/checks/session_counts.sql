@@ -8,7 +8,9 @@ FROM session_summaries AS s
 LEFT JOIN (
     SELECT
         session_key, SUM(event_count) AS event_count, SUM(login_success_count) AS login_success_count,
-        SUM(login_failed_count) AS login_failed_count, SUM(command_count) AS command_count,
+        SUM(login_failed_count) AS login_failed_count,
+        CASE WHEN SUM(command_input_count) > 0 THEN SUM(command_input_count) ELSE SUM(command_outcome_count) END
+            AS command_count,
         SUM(command_failed_count) AS command_failed_count, SUM(file_download_count) AS file_download_count,
         SUM(file_upload_count) AS file_upload_count, SUM(tunnel_count) AS tunnel_count,
         MIN(first_event_at) AS first_event_at, MAX(last_event_at) AS last_event_at

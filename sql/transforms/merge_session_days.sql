@@ -2,17 +2,17 @@
 -- reads: staged_session_days
 INSERT INTO session_days (
     session_day_key, session_key, day, sensor, session_id, source, source_ip, protocol,
-    first_event_at, last_event_at, first_connect_at, is_closed, logged_duration_ms,
-    event_count, login_success_count, login_failed_count, command_count, command_failed_count,
+    first_event_at, last_event_at, first_connect_at, may_continue, is_closed, logged_duration_ms,
+    event_count, login_success_count, login_failed_count, command_input_count, command_outcome_count, command_failed_count,
     file_download_count, file_upload_count, tunnel_count, client_version, hassh, event_counts
 )
 SELECT
     session_day_key, session_day_key, MIN(day), MIN(sensor), MIN(session_id), MIN(source), MIN(source_ip),
-    MAX(protocol), MIN(first_event_at), MAX(last_event_at), MIN(first_connect_at), MAX(is_closed),
+    MAX(protocol), MIN(first_event_at), MAX(last_event_at), MIN(first_connect_at),
+    MIN(first_connect_at) IS NULL OR MIN(first_connect_at) > MIN(first_event_at) OR MIN(source) = '',
+    MAX(is_closed),
     MAX(logged_duration_ms), SUM(event_count), SUM(login_success_count), SUM(login_failed_count),
-    -- some versions log what became of a command and not the line that was entered
-    CASE WHEN SUM(command_input_count) > 0 THEN SUM(command_input_count) ELSE SUM(command_outcome_count) END,
-    SUM(command_failed_count), SUM(file_download_count), SUM(file_upload_count), SUM(tunnel_count),
+    SUM(command_input_count), SUM(command_outcome_count), SUM(command_failed_count), SUM(file_download_count), SUM(file_upload_count), SUM(tunnel_count),
     MAX(client_version), MAX(hassh),
     CASE
         WHEN COUNT(*) = 1 THEN MIN(event_counts)

@@ -1,20 +1,24 @@
 -- title: The days of each touched session become its summary
 -- reads: session_days, touched_sessions
+--
+-- Texts are compared by code point, as in SQLite and in cowrie/fold.py, whatever the database's collation is.
 INSERT INTO session_summaries (
     session_key, session_id, sensor, source, source_ip, protocol, first_event_at, last_event_at, duration_ms, is_closed,
     event_count, login_success_count, login_failed_count, command_count, command_failed_count,
     file_download_count, file_upload_count, tunnel_count, client_version, hassh, event_counts
 )
 SELECT
-    session_key, MIN(session_id), MIN(sensor), MAX(source), MAX(source_ip), MAX(protocol),
+    session_key, MIN(session_id), MIN(sensor), MAX(source COLLATE "C"), MAX(source_ip), MAX(protocol COLLATE "C"),
     MIN(first_event_at), MAX(last_event_at),
     COALESCE(
         MAX(logged_duration_ms),
         (EXTRACT(EPOCH FROM MAX(last_event_at) - MIN(first_event_at)) * 1000000)::bigint / 1000
     ),
-    bool_or(is_closed), SUM(event_count), SUM(login_success_count), SUM(login_failed_count), SUM(command_count),
+    bool_or(is_closed), SUM(event_count), SUM(login_success_count), SUM(login_failed_count),
+    -- some versions log what became of a command and not the line that was entered
+    CASE WHEN SUM(command_input_count) > 0 THEN SUM(command_input_count) ELSE SUM(command_outcome_count) END,
     SUM(command_failed_count), SUM(file_download_count), SUM(file_upload_count), SUM(tunnel_count),
-    MAX(client_version), MAX(hassh),
+    MAX(client_version COLLATE "C"), MAX(hassh COLLATE "C"),
     CASE
         WHEN COUNT(*) = 1 THEN MIN(event_counts::text)::jsonb
         ELSE (

@@ -11,11 +11,15 @@ SELECT
     COALESCE(
         MAX(logged_duration_ms),
         (
-            (strftime('%s', MAX(last_event_at)) - strftime('%s', MIN(first_event_at))) * 1000000
+            -- without the fraction, which strftime would round up into the next second
+            (strftime('%s', substr(MAX(last_event_at), 1, 19)) - strftime('%s', substr(MIN(first_event_at), 1, 19)))
+            * 1000000
             + CAST(substr(MAX(last_event_at), 21, 6) AS INTEGER) - CAST(substr(MIN(first_event_at), 21, 6) AS INTEGER)
         ) / 1000
     ),
-    MAX(is_closed), SUM(event_count), SUM(login_success_count), SUM(login_failed_count), SUM(command_count),
+    MAX(is_closed), SUM(event_count), SUM(login_success_count), SUM(login_failed_count),
+    -- some versions log what became of a command and not the line that was entered
+    CASE WHEN SUM(command_input_count) > 0 THEN SUM(command_input_count) ELSE SUM(command_outcome_count) END,
     SUM(command_failed_count), SUM(file_download_count), SUM(file_upload_count), SUM(tunnel_count),
     MAX(client_version), MAX(hassh),
     CASE

@@ -1,9 +1,12 @@
 -- title: Sessions without a snapshot get one from what is known of their address
 -- reads: session_summaries, ip_inventory, ip_asn_history
--- parameters: start, end, now, patience (the time before which a session is too old to wait for more)
+-- parameters: start, end, now, patience (the time before which a session is too old to wait for more), within (how far
+--   a look-up may lie from a session that it observed, in microseconds)
 --
 -- A snapshot is taken once every source has answered for the address; of a session older than `patience` also when
 -- some have not, if anything is known. `observed` and `historical` are tried in this order, `late` is what is left.
+-- The time of a look-up is that of the answer that gave the network: an address is gone through again long before its
+-- answers expire. An answer that could not be renewed when it was due covers nothing after that.
 UPDATE session_summaries
 SET
     snapshot_asn = CASE
@@ -24,15 +27,16 @@ FROM (
         SELECT
             waiting.*,
             CASE
-                WHEN waiting.age_days BETWEEN -2 AND 2 THEN 'observed'
+                WHEN waiting.distance <= :within THEN 'observed'
                 WHEN waiting.historical_asn IS NOT NULL OR waiting.was_valid THEN 'historical'
                 ELSE 'late'
             END AS basis
         FROM (
             SELECT
                 s.session_key, i.current_asn, i.geo_country, i.ip_type, i.enrichment_digest,
-                EXTRACT(EPOCH FROM i.enrichment_updated_at - s.first_event_at) / 86400 AS age_days,
-                i.enrichment_updated_at <= s.first_event_at AND s.first_event_at <= i.enrichment_due_at AS was_valid,
+                ABS(EXTRACT(EPOCH FROM i.looked_up_at - s.first_event_at)) * 1000000 AS distance,
+                i.enrichment_state = 'complete' AND i.looked_up_at <= s.first_event_at
+                    AND s.first_event_at <= i.enrichment_due_at AS was_valid,
                 (
                     SELECT h.asn_number
                     FROM ip_asn_history AS h
@@ -43,7 +47,10 @@ FROM (
                     LIMIT 1
                 ) AS historical_asn
             FROM session_summaries AS s
-            JOIN ip_inventory AS i ON i.ip_address = s.source_ip
+            JOIN (
+                SELECT ip_inventory.*, COALESCE(asn_last_verified, enrichment_updated_at) AS looked_up_at
+                FROM ip_inventory
+            ) AS i ON i.ip_address = s.source_ip
             WHERE s.first_event_at >= :start AND s.first_event_at < :end
               AND s.snapshot_at IS NULL
               AND (

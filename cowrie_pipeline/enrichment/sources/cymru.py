@@ -27,13 +27,16 @@ from cowrie_pipeline.enrichment.sources.dns_client import (
 )
 from cowrie_pipeline.enrichment.values import asn_number, country_code, iso_day, origin_asn, registry_name, text_value
 
-__all__ = ["CymruNetworkSource", "CymruSource", "CymruTerms", "network_key", "origin_name"]
+__all__ = ["PROOF_NAME", "CymruNetworkSource", "CymruSource", "CymruTerms", "network_key", "origin_name"]
 
 RETRY_AFTER = timedelta(minutes=15)
 
 _ZONE = dns.name.from_text("asn.cymru.com.")
 _ORIGIN_V4 = dns.name.from_text("origin.asn.cymru.com.")
 _ORIGIN_V6 = dns.name.from_text("origin6.asn.cymru.com.")
+# Team Cymru's own number, the example in its documentation: a resolver that cannot see it sees none of the zone.
+PROOF_NAME = dns.name.from_text("AS23028", _ZONE)
+
 _COUNTRY_AT_END = re.compile(r",\s*[A-Z]{2}$")
 
 

@@ -1,12 +1,16 @@
 """Thousands of TXT questions over a few UDP sockets, never more than a set number at once.
 
-Belongs here: which resolver is asked, matching replies to questions, time-outs, repeats, the way to TCP, the circuit.
+Belongs here: which resolver is asked and believed, matching replies to questions, time-outs, repeats, the way to TCP,
+the circuit.
 Does not belong here: what a TXT record says (cymru.py).
 
 One socket for each question costs more than the question. Here a few connected sockets carry all of them: the kernel
 drops what comes from elsewhere, and a reply counts only if its id and its question are those of an open question.
 Messages are read by dnspython. A question is written as header, name and type, since rendering a whole message takes
 five times as long and gives the same octets.
+
+"No such name" is an answer, and some resolvers give it to every question: on a machine without a network, or behind a
+filter. So a resolver can be made to prove itself first, by a name that is known to have a TXT record.
 """
 
 import asyncio
@@ -39,6 +43,7 @@ __all__ = ["DnsAnswer", "DnsClient", "Resolver", "ResolverError", "system_resolv
 
 DNS_PORT = 53
 MAX_TRIES = 3
+PROOF_TRIES = 2  # a run without a network should end soon
 SOCKETS_PER_RESOLVER = 4
 # So many questions go first; the others follow when one of these has been answered.
 FIRST_QUESTIONS = 16
@@ -128,10 +133,23 @@ class DnsClient:
 
     `timeout` is in seconds and for one try, of which there are three at most. `circuit` is told how every question
     ended, and asked before each; whoever wants it shared between clients hands the same one to all.
+
+    `proof` is a name with a TXT record. Where it is set, every resolver is asked for it before anything else, and those
+    that do not give it are not used. Where none gives it, nothing is asked, and the circuit opens. What was proven
+    holds as long as the circuit.
     """
 
-    def __init__(self, resolvers: Sequence[Resolver], *, max_in_flight: int, timeout: float, circuit: Circuit) -> None:
+    def __init__(
+        self,
+        resolvers: Sequence[Resolver],
+        *,
+        max_in_flight: int,
+        timeout: float,
+        circuit: Circuit,
+        proof: dns.name.Name | None = None,
+    ) -> None:
         self.resolvers = tuple(resolvers)
+        self._proof = proof
         self._max_in_flight = max(1, max_in_flight)
         self._timeout = timeout
         self._circuit = circuit
@@ -141,6 +159,8 @@ class DnsClient:
 
         Runs its own event loop, in a thread of its own where the calling thread runs one already.
         """
+        if not names:
+            return []
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -149,7 +169,7 @@ class DnsClient:
             return executor.submit(self._run, names, now).result()
 
     def _run(self, names: Sequence[dns.name.Name], now: datetime) -> list[DnsAnswer]:
-        batch = _Batch(self.resolvers, self._timeout, self._circuit, now)
+        batch = _Batch(self.resolvers, self._proof, self._timeout, self._circuit, now)
         with asyncio.Runner() as runner:
             return runner.run(batch.ask_all(names, self._max_in_flight))
 
@@ -157,8 +177,16 @@ class DnsClient:
 class _Batch:
     """The questions of one call, and the sockets they share."""
 
-    def __init__(self, resolvers: Sequence[Resolver], timeout: float, circuit: Circuit, now: datetime) -> None:
+    def __init__(
+        self,
+        resolvers: Sequence[Resolver],
+        proof: dns.name.Name | None,
+        timeout: float,
+        circuit: Circuit,
+        now: datetime,
+    ) -> None:
         self._resolvers = resolvers
+        self._proof = proof
         self._timeout = timeout
         self._circuit = circuit
         self._now = now
@@ -169,6 +197,38 @@ class _Batch:
         self._first_done = 0
 
     async def ask_all(self, names: Sequence[dns.name.Name], max_in_flight: int) -> list[DnsAnswer]:
+        try:
+            self._resolvers = await self._believed()
+            if not self._resolvers:
+                return [self._not_asked()] * len(names)
+            return await self._ask_each(names, max_in_flight)
+        finally:
+            for channel in (each for channels in self._channels.values() for each in channels):
+                channel.close()
+            # A transport closes its socket in the loop's next round.
+            await asyncio.sleep(0)
+
+    async def _believed(self) -> Sequence[Resolver]:
+        """Return the resolvers that need no proof or have given it; where none has, ask all of them for it."""
+        if self._proof is None:
+            return self._resolvers
+        proven = [each for each in self._resolvers if str(each) in self._circuit.proven]
+        if proven or not self._circuit.allows(self._clock()):
+            return proven
+        answers = await asyncio.gather(
+            *(self._exchange(self._proof, [resolver], PROOF_TRIES) for resolver in self._resolvers)
+        )
+        proven = [each for each, answer in zip(self._resolvers, answers, strict=True) if answer.texts]
+        if proven:
+            self._circuit.proven.update(map(str, proven))
+            self._circuit.record_success()
+        else:
+            name = self._proof.to_text(omit_final_dot=True)
+            found = "; ".join(map(_no_proof, self._resolvers, answers))
+            self._circuit.trip(self._clock(), f"no resolver can see {name}, which is always there: {found}")
+        return proven
+
+    async def _ask_each(self, names: Sequence[dns.name.Name], max_in_flight: int) -> list[DnsAnswer]:
         answers: list[DnsAnswer | None] = [None] * len(names)
         left = iter(range(len(names)))
         trial = self._circuit.state(self._clock()) is CircuitState.HALF_OPEN
@@ -189,30 +249,38 @@ class _Batch:
             for index in left:
                 answers[index] = await self._ask(names[index])
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for number in range(min(max_in_flight, len(names))):
-                    group.create_task(work(number))
-        finally:
-            for channel in (each for channels in self._channels.values() for each in channels):
-                channel.close()
-            # A transport closes its socket in the loop's next round.
-            await asyncio.sleep(0)
+        async with asyncio.TaskGroup() as group:
+            for number in range(min(max_in_flight, len(names))):
+                group.create_task(work(number))
         return [answer for answer in answers if answer is not None]
 
     def _clock(self) -> datetime:
         return self._now + timedelta(seconds=time.monotonic() - self._started)
 
+    def _not_asked(self) -> DnsAnswer:
+        reason = self._circuit.reason or "the resolver gave no answer to many questions in a row"
+        return DnsAnswer(error=f"not asked: {reason}")
+
     async def _ask(self, name: dns.name.Name) -> DnsAnswer:
-        """Ask one question until it is answered, three times at most."""
+        """Ask one question if the circuit allows it, and tell the circuit how it ended."""
         if not self._circuit.allows(self._clock()):
-            return DnsAnswer(error="not asked: the resolver gave no answer to many questions in a row")
+            return self._not_asked()
+        answer = await self._exchange(name, self._resolvers, MAX_TRIES)
+        if answer.error is None:
+            self._circuit.record_success()
+            self._warm.set()
+        else:
+            self._circuit.record_failure(self._clock())
+        return answer
+
+    async def _exchange(self, name: dns.name.Name, resolvers: Sequence[Resolver], tries: int) -> DnsAnswer:
+        """Ask one question of `resolvers` in turn until it is answered, `tries` times at most."""
         began = time.perf_counter()
         problem, rcode = "", None
-        for number in range(MAX_TRIES):
+        for number in range(tries):
             if number and not self._circuit.allows(self._clock()):
                 break
-            resolver = self._resolvers[number % len(self._resolvers)]
+            resolver = resolvers[number % len(resolvers)]
             try:
                 message = await self._try(resolver, name)
             except (TimeoutError, OSError, EOFError, dns.exception.DNSException) as error:
@@ -220,15 +288,12 @@ class _Batch:
                 continue
             rcode = int(message.rcode())
             if rcode in _ANSWERED:
-                self._circuit.record_success()
-                self._warm.set()
                 return DnsAnswer(_texts_of(message), rcode, (time.perf_counter() - began) * 1000)
             problem = f"{resolver}: {dns.rcode.to_text(dns.rcode.Rcode(rcode))}"
-        self._circuit.record_failure(self._clock())
         return DnsAnswer(
             rcode=rcode,
             latency_ms=(time.perf_counter() - began) * 1000,
-            error=f"no answer; the last of at most {MAX_TRIES} tries: {problem}",
+            error=f"no answer; the last of at most {tries} tries: {problem}",
         )
 
     async def _try(self, resolver: Resolver, name: dns.name.Name) -> dns.message.Message:
@@ -331,6 +396,13 @@ def _texts_of(message: dns.message.Message) -> tuple[str, ...]:
         for record in rrset
         if isinstance(record, dns.rdtypes.ANY.TXT.TXT)
     )
+
+
+def _no_proof(resolver: Resolver, answer: DnsAnswer) -> str:
+    """Say what came instead of a TXT record; an error names its resolver already."""
+    if answer.error is not None:
+        return answer.error
+    return f"{resolver} says that it {'does not exist' if answer.rcode == dns.rcode.NXDOMAIN else 'has no TXT record'}"
 
 
 def _in_words(error: Exception) -> str:

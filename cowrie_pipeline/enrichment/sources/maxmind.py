@@ -4,17 +4,20 @@ Belongs here: which files are used, how their records become facts, what an oper
 Does not belong here: downloading files, or any other source.
 
 GeoLite2, GeoIP2 and DB-IP Lite files are told apart by the type in their metadata, never by their names.
+
+Records are read by maxminddb and not by geoip2 (docs/decisions/0003-maxminddb-for-look-ups.md), so nothing has checked
+them: a field counts only if it has the type that it must have, and else it is absent.
 """
 
-from collections.abc import Callable, Sequence
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-import geoip2.database
-import geoip2.errors
-import geoip2.models
+import maxminddb
 from maxminddb import InvalidDatabaseError
 
 from cowrie_pipeline.enrichment.bogons import packed_address
@@ -32,21 +35,31 @@ STALE_AFTER_MONTHLY = timedelta(days=45)
 
 _EXPECTED = "City and ASN databases in MaxMind's format"
 _ADVICE = "Put GeoLite2 or DB-IP Lite files (*.mmdb) there, or set COWRIE_GEOIP_DIR to the folder that has them."
-_RECORD_ERRORS = (InvalidDatabaseError, TypeError, AttributeError, KeyError, UnicodeDecodeError, OSError)
+_RECORD_ERRORS = (InvalidDatabaseError, TypeError, ValueError, LookupError, OSError)
+# Facts of so many prefixes are kept: a busy network is parsed once, and the whole of a large file is never held.
+_MAX_REMEMBERED = 50_000
+
+# The facts in a record of one kind of file; `network` and the build are added to them.
+_Parser = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Database:
-    """An open file; `read` gives an address's facts from it, and raises AddressNotFoundError where it has none."""
+    """An open file and how its records are read."""
 
     path: Path
     kind: str
     built_at: datetime
-    reader: geoip2.database.Reader
-    read: Callable[[str], dict[str, Any]]
+    has_ipv6: bool
+    reader: maxminddb.Reader
+    parse: _Parser
 
     def stale_after(self) -> timedelta:
         return STALE_AFTER_MONTHLY if self.kind.startswith("DBIP") else STALE_AFTER
+
+
+# A file's record of an address, and the length of the prefix that it is for.
+_Record = tuple[_Database, Mapping[str, Any], int]
 
 
 class MaxMindSource:
@@ -65,6 +78,7 @@ class MaxMindSource:
         self._databases: tuple[_Database, ...] | None = None
         self._opening_findings: list[Finding] = []
         self._failures: dict[Path, tuple[int, str]] = {}
+        self._facts: dict[tuple[int, int, int], Mapping[str, Any]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +93,7 @@ class MaxMindSource:
         self._databases = None
         self._opening_findings.clear()
         self._failures.clear()
+        self._facts.clear()
 
     def availability(self) -> Availability:
         """Say which files are used, or that there are none."""
@@ -120,48 +135,77 @@ class MaxMindSource:
         asked again as soon as an error.
         """
         databases = self._open()
-        return [self._look_up(key, databases, now) for key in keys]
+        expires_at = now + EXPIRES_AFTER
+        return [self._look_up(key, databases, now, expires_at) for key in keys]
 
-    def _look_up(self, key: str, databases: tuple[_Database, ...], now: datetime) -> Outcome:
-        facts: dict[str, Any] = {}
+    def _look_up(self, key: str, databases: tuple[_Database, ...], now: datetime, expires_at: datetime) -> Outcome:
+        try:
+            packed = packed_address(key)
+        except ValueError as problem:
+            return Outcome(
+                service=self.name,
+                key=key,
+                status=Status.NOT_APPLICABLE,
+                fetched_at=now,
+                payload={},
+                error=str(problem),
+            )
+        # Written anew only where it can differ: IPv6 can have a zone, or be an IPv4 address in disguise.
+        text = _text_of(packed) if ":" in key else key
+        records: list[_Record] = []
+        longest = 0
         error = None if databases else f"no usable database in {self._folder}"
         for database in databases:
-            try:
-                facts |= database.read(key)
-            except geoip2.errors.AddressNotFoundError:
+            if len(packed) == 16 and not database.has_ipv6:
                 continue
+            try:
+                record, length = database.reader.get_with_prefix_len(text)
+                if isinstance(record, dict):
+                    records.append((database, record, length))
+                elif record is not None:
+                    raise InvalidDatabaseError(f"expected a map as record, found {type(record).__name__}")
+                longest = max(longest, length)
             except _RECORD_ERRORS as problem:
                 error = f"{database.path.name} cannot be read for this address ({type(problem).__name__})"
                 count, _ = self._failures.get(database.path, (0, ""))
                 self._failures[database.path] = (count + 1, type(problem).__name__)
-            except ValueError:
-                # An IPv6 address in a file of IPv4 alone is not found there; what is no address is found nowhere.
-                if not _is_address(key):
-                    return Outcome(
-                        service=self.name,
-                        key=key,
-                        status=Status.NOT_APPLICABLE,
-                        fetched_at=now,
-                        payload={},
-                        error=f"expected an IP address, found {key!r}",
-                    )
         if error is not None:
-            status = Status.HIT if facts else Status.ERROR
+            facts: Mapping[str, Any] = _facts_of(packed, records)
             again = now + RETRY_AFTER
             return Outcome(
                 service=self.name,
                 key=key,
-                status=status,
+                status=Status.HIT if facts else Status.ERROR,
                 fetched_at=now,
                 payload=facts,
                 expires_at=again if facts else None,
                 retry_at=None if facts else again,
                 error=error,
             )
-        status = Status.HIT if facts else Status.NOT_FOUND
+        facts = self._remembered_facts(packed, longest, records)
         return Outcome(
-            service=self.name, key=key, status=status, fetched_at=now, payload=facts, expires_at=now + EXPIRES_AFTER
+            service=self.name,
+            key=key,
+            status=Status.HIT if facts else Status.NOT_FOUND,
+            fetched_at=now,
+            payload=facts,
+            expires_at=expires_at,
         )
+
+    def _remembered_facts(self, packed: bytes, length: int, records: Sequence[_Record]) -> Mapping[str, Any]:
+        """Return the facts in the records of all files; `length` is that of the longest prefix they are for.
+
+        All addresses in that prefix have the same records. So they are parsed once, and share one mapping, which nobody
+        changes.
+        """
+        bits = len(packed) * 8
+        prefix = (bits, length, int.from_bytes(packed) >> bits - length)
+        facts = self._facts.get(prefix)
+        if facts is None:
+            if len(self._facts) >= _MAX_REMEMBERED:
+                self._facts.clear()
+            facts = self._facts[prefix] = _facts_of(packed, records)
+        return facts
 
     def _open(self) -> tuple[_Database, ...]:
         """Open the newest file of each use, and close the others."""
@@ -180,23 +224,22 @@ class MaxMindSource:
 
     def _open_file(self, path: Path) -> _Database | None:
         try:
-            reader = geoip2.database.Reader(path)
-        except (InvalidDatabaseError, OSError, ValueError) as error:
+            reader = maxminddb.open_database(path)
+            metadata = reader.metadata()
+            built_at = datetime.fromtimestamp(metadata.build_epoch, UTC)
+        except (InvalidDatabaseError, OSError, ValueError, OverflowError) as error:
             self._opening_findings.append(
                 self._finding(path, "a database in MaxMind's format", f"{type(error).__name__} on opening it", _ADVICE)
             )
             return None
-        metadata = reader.metadata()
-        built_at = datetime.fromtimestamp(metadata.build_epoch, UTC)
-        read = _READERS.get(_use(metadata.database_type))
-        if read is None:
+        parse = _PARSERS.get(_use(metadata.database_type))
+        if parse is None:
             reader.close()
             self._opening_findings.append(
                 self._finding(path, _EXPECTED, f"the type {metadata.database_type!r}", "It is not used.")
             )
             return None
-        day = built_at.date().isoformat()
-        return _Database(path, metadata.database_type, built_at, reader, lambda address: read(reader, address, day))
+        return _Database(path, metadata.database_type, built_at, metadata.ip_version == 6, reader, parse)
 
     def _finding(self, path: Path, expected: str, found: str, advice: str) -> Finding:
         return Finding(self.name, str(path), expected, found, advice)
@@ -218,58 +261,67 @@ def _day(database: _Database) -> str:
     return database.built_at.date().isoformat()
 
 
-def _is_address(text: str) -> bool:
-    try:
-        packed_address(text)
-    except ValueError:
-        return False
-    return True
+def _text_of(packed: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
 
 
-def _read_city(reader: geoip2.database.Reader, address: str, build: str) -> dict[str, Any]:
-    record = reader.city(address)
+def _prefix_of(packed: bytes, length: int) -> str:
+    """Write the prefix of an address that is `length` bits long."""
+    host_bits = len(packed) * 8 - length
+    first = int.from_bytes(packed) >> host_bits << host_bits
+    return f"{ipaddress.ip_address(first.to_bytes(len(packed)))}/{length}"
+
+
+def _facts_of(packed: bytes, records: Sequence[_Record]) -> dict[str, Any]:
+    """Return the facts that the records of one address give together."""
     facts: dict[str, Any] = {}
-    if country := country_code(record.country.iso_code):
-        facts["country"] = country
-    if city := text_value(record.city.name):
+    for database, record, length in records:
+        if not (found := database.parse(record)):
+            continue
+        facts |= found
+        if _is_asn(database.kind):
+            facts["network"], facts["asn_build"] = _prefix_of(packed, length), _day(database)
+        else:
+            facts["geo_build"] = _day(database)
+    return facts
+
+
+def _city_facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    facts = _country_facts(record)
+    if city := text_value(_map(_map(record, "city"), "names").get("en")):
         facts["city"] = city
-    place = record.location
-    latitude, longitude = coordinate(place.latitude, 90), coordinate(place.longitude, 180)
+    place = _map(record, "location")
+    latitude, longitude = coordinate(place.get("latitude"), 90), coordinate(place.get("longitude"), 180)
     if latitude is not None and longitude is not None:
         facts["latitude"], facts["longitude"] = latitude, longitude
-    if time_zone := text_value(place.time_zone):
+    if time_zone := text_value(place.get("time_zone")):
         facts["time_zone"] = time_zone
-    if facts:
-        facts["geo_build"] = build
     return facts
 
 
-def _read_country(reader: geoip2.database.Reader, address: str, build: str) -> dict[str, Any]:
-    country = country_code(reader.country(address).country.iso_code)
-    return {"country": country, "geo_build": build} if country else {}
+def _country_facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    country = country_code(_map(record, "country").get("iso_code"))
+    return {"country": country} if country else {}
 
 
-def _read_asn(reader: geoip2.database.Reader, address: str, build: str) -> dict[str, Any]:
-    return _network_facts(reader.asn(address), build)
-
-
-def _read_isp(reader: geoip2.database.Reader, address: str, build: str) -> dict[str, Any]:
-    return _network_facts(reader.isp(address), build)
-
-
-def _network_facts(record: geoip2.models.ASN, build: str) -> dict[str, Any]:
-    asn = asn_number(record.autonomous_system_number)
+def _network_facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts in a record of an ASN file or an ISP file: both name them alike."""
+    asn = asn_number(record.get("autonomous_system_number"))
     if asn is None:
         return {}
-    facts: dict[str, Any] = {"asn": asn, "network": str(record.network), "asn_build": build}
-    if organization := text_value(record.autonomous_system_organization):
-        facts["organization"] = organization
-    return facts
+    organization = text_value(record.get("autonomous_system_organization"))
+    return {"asn": asn, "organization": organization} if organization else {"asn": asn}
 
 
-_READERS: dict[str, Callable[[geoip2.database.Reader, str, str], dict[str, Any]]] = {
-    "city": _read_city,
-    "country": _read_country,
-    "asn": _read_asn,
-    "isp": _read_isp,
+def _map(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the map at `key`, an empty one where there is something else."""
+    value = record.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+_PARSERS: Mapping[str, _Parser] = {
+    "city": _city_facts,
+    "country": _country_facts,
+    "asn": _network_facts,
+    "isp": _network_facts,
 }

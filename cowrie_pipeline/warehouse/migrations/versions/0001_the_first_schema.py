@@ -18,7 +18,7 @@ _JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=Tr
 def upgrade() -> None:
     op.create_table(
         "asn_inventory",
-        sa.Column("asn_number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("asn_number", _ROW_ID, autoincrement=False, nullable=False),
         sa.Column("organization_name", sa.Text(), nullable=True),
         sa.Column("organization_source", sa.Text(), nullable=True),
         sa.Column(
@@ -243,7 +243,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_ip_asn_history_asn_number"), "ip_asn_history", ["asn_number"], unique=False)
     op.create_table(
         "session_summaries",
-        sa.Column("session_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("session_key", _ROW_ID, autoincrement=False, nullable=False),
         sa.Column("session_id", sa.Text(), nullable=False),
         sa.Column("sensor", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False, comment="source_ip, or what was logged in its place"),
@@ -290,7 +290,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("session_key", name=op.f("pk_session_summaries")),
     )
     op.create_index(op.f("ix_session_summaries_first_event_at"), "session_summaries", ["first_event_at"], unique=False)
-    op.create_index(op.f("ix_session_summaries_snapshot_asn"), "session_summaries", ["snapshot_asn"], unique=False)
+    op.create_index(
+        op.f("ix_session_summaries_snapshot_asn"),
+        "session_summaries",
+        ["snapshot_asn"],
+        unique=False,
+        sqlite_where=sa.text("snapshot_asn IS NOT NULL"),
+        postgresql_where=sa.text("snapshot_asn IS NOT NULL"),
+    )
     op.create_index(op.f("ix_session_summaries_source_ip"), "session_summaries", ["source_ip"], unique=False)
     op.create_table(
         "client_keys",
@@ -357,7 +364,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_login_attempts_session_key"), "login_attempts", ["session_key"], unique=False)
     op.create_table(
         "session_days",
-        sa.Column("session_day_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("session_day_key", _ROW_ID, autoincrement=False, nullable=False),
         sa.Column("session_key", sa.BigInteger(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("sensor", sa.Text(), nullable=False),
@@ -368,12 +375,14 @@ def upgrade() -> None:
         sa.Column("first_event_at", _TIME, nullable=False),
         sa.Column("last_event_at", _TIME, nullable=False),
         sa.Column("first_connect_at", _TIME, nullable=True),
+        sa.Column("may_continue", sa.Boolean(), nullable=False, comment="could go on with a session of the day before"),
         sa.Column("is_closed", sa.Boolean(), nullable=False),
         sa.Column("logged_duration_ms", sa.BigInteger(), nullable=True),
         sa.Column("event_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("login_success_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("login_failed_count", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("command_count", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("command_input_count", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("command_outcome_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("command_failed_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("file_download_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("file_upload_count", sa.BigInteger(), server_default="0", nullable=False),
@@ -391,6 +400,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("session_day_key", name=op.f("pk_session_days")),
     )
     op.create_index(op.f("ix_session_days_day"), "session_days", ["day"], unique=False)
+    op.create_index(
+        "ix_session_days_may_continue",
+        "session_days",
+        ["day"],
+        unique=False,
+        sqlite_where=sa.text("may_continue = 1"),
+        postgresql_where=sa.text("may_continue"),
+    )
     op.create_index(op.f("ix_session_days_session_id"), "session_days", ["session_id"], unique=False)
     op.create_index(op.f("ix_session_days_session_key"), "session_days", ["session_key"], unique=False)
     op.create_table(
@@ -445,6 +462,12 @@ def downgrade() -> None:
     op.drop_table("session_files")
     op.drop_index(op.f("ix_session_days_session_key"), table_name="session_days")
     op.drop_index(op.f("ix_session_days_session_id"), table_name="session_days")
+    op.drop_index(
+        "ix_session_days_may_continue",
+        table_name="session_days",
+        sqlite_where=sa.text("may_continue = 1"),
+        postgresql_where=sa.text("may_continue"),
+    )
     op.drop_index(op.f("ix_session_days_day"), table_name="session_days")
     op.drop_table("session_days")
     op.drop_index(op.f("ix_login_attempts_session_key"), table_name="login_attempts")
@@ -457,7 +480,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_client_keys_event_at"), table_name="client_keys")
     op.drop_table("client_keys")
     op.drop_index(op.f("ix_session_summaries_source_ip"), table_name="session_summaries")
-    op.drop_index(op.f("ix_session_summaries_snapshot_asn"), table_name="session_summaries")
+    op.drop_index(
+        op.f("ix_session_summaries_snapshot_asn"),
+        table_name="session_summaries",
+        sqlite_where=sa.text("snapshot_asn IS NOT NULL"),
+        postgresql_where=sa.text("snapshot_asn IS NOT NULL"),
+    )
     op.drop_index(op.f("ix_session_summaries_first_event_at"), table_name="session_summaries")
     op.drop_table("session_summaries")
     op.drop_index(op.f("ix_ip_asn_history_asn_number"), table_name="ip_asn_history")
