@@ -16,7 +16,7 @@ demo: $(VENV)/.demo  ## make logs of a few days, materialize everything into SQL
 	$(BIN)/cowrie-pipeline demo
 
 ui: $(VENV)/.demo  ## open Dagster's webserver and daemon on localhost:3000
-	$(BIN)/dagster dev --host 127.0.0.1 --port 3000
+	$(BIN)/cowrie-pipeline ui
 
 test: $(VENV)/.dev  ## all tests, on SQLite and on PostgreSQL
 	$(BIN)/pytest $(PYTEST_ARGS)

@@ -69,7 +69,7 @@ class Settings:
     cymru_resolver: str | None = _setting(
         "COWRIE_CYMRU_RESOLVER",
         None,
-        "DNS resolver that is asked, as `address` or `address:port` (`[address]:port` for IPv6). Default: the system's.",
+        "DNS resolver to ask, as `address` or `address:port` (`[address]:port` for IPv6). Default: the system's.",
     )
     cymru_max_in_flight: int = _setting(
         "COWRIE_CYMRU_MAX_IN_FLIGHT",
@@ -111,6 +111,20 @@ class Settings:
         0.01,
         "Share of a file's lines, 0 to 1, that may be dead letters before the check fails.",
     )
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense.
+
+        Raises:
+            SettingsError: a share is not between 0 and 1, or a size, time or number of days is not above 0.
+        """
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name in ("coverage_floor", "coverage_drop", "dead_letter_share"):
+                if not 0 <= value <= 1:
+                    raise SettingsError(f"{each.metadata['variable']} must be between 0 and 1, found {value}")
+            elif isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+                raise SettingsError(f"{each.metadata['variable']} must be above 0, found {value}")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -203,7 +217,16 @@ def _parse(variable: str, text: str, wanted: Any) -> Any:
     """Turn the text of a setting into its type."""
     kinds = get_args(wanted) or (wanted,)
     if bool in kinds:
-        known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        known = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
         if text.lower() not in known:
             raise SettingsError(f"{variable} must be true or false, found {text!r}")
         return known[text.lower()]
@@ -215,7 +238,7 @@ def _parse(variable: str, text: str, wanted: Any) -> Any:
     ):
         if kind in kinds:
             try:
-                return parser(text)  # type: ignore[operator]
+                return parser(text)
             except ValueError as error:
                 raise SettingsError(f"{variable} must be {expected}, found {text!r}") from error
     return text

@@ -69,13 +69,17 @@ def _shown(value: Any) -> Any:
 def show_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """Show how far the steps are: as bars on a terminal, as one plain line for each step elsewhere."""
     if quiet:
-        yield lambda step, done, total: None
+        yield _show_nothing
     elif ERR.is_terminal:
         with _bars() as update, listening(update):
             yield update
     else:
         with listening(_plain_lines()):
             yield _plain_lines()
+
+
+def _show_nothing(step: str, done: int, total: int) -> None:
+    del step, done, total
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The commands `demo` and `generate-logs`: something to look at on a fresh machine."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -35,7 +37,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> int:
     """Make logs and databases, materialize everything into a database of the demo's own, and say how to go on."""
     from cowrie_pipeline.cli.run import run_pipeline
 
-    folder = settings.state_dir.absolute() / "demo"
+    folder = _demo_folder(settings)
     # the demo is the same each time, whatever was there before
     shutil.rmtree(folder, ignore_errors=True)
     today = datetime.now(UTC).date()
@@ -50,13 +52,45 @@ def run_demo(settings: Settings, *, as_json: bool) -> int:
         OUT.print("Writing synthetic logs: invented attackers, invented networks, nothing leaves this machine.")
     write_logs(plan, folder / "logs")
     write_geoip(folder / "geoip", (GeoRow(**asdict(network)) for network in networks(plan)))
-    database = f"sqlite:///{folder / 'cowrie.db'}"
-    export_settings(db_url=database, logs=(str(folder / "logs"),), geoip_dir=folder / "geoip", cymru_enabled=False)
+    _use_demo(folder)
     code = run_pipeline(Settings.from_environment(), None, None, as_json=as_json)
     if not as_json:
         OUT.print()
         OUT.print("What next:")
         OUT.print("  make ui                                     look at assets, runs and checks on localhost:3000")
-        OUT.print(f"  .venv/bin/cowrie-pipeline status --db {database}", markup=False)
+        OUT.print(f"  .venv/bin/cowrie-pipeline status --db {_database_of(folder)}", markup=False)
         OUT.print("  .venv/bin/cowrie-pipeline run --logs PATH   the same with your own logs")
     return code
+
+
+def run_ui(settings: Settings, port: int) -> int:
+    """Run Dagster's webserver and daemon until they are stopped; return their exit code."""
+    from cowrie_pipeline.orchestration.runs import open_instance
+
+    folder = _demo_folder(settings)
+    has_own_data = settings.db_url or settings.logs or (settings.state_dir / "cowrie.db").exists()
+    if not has_own_data and folder.is_dir():
+        _use_demo(folder)
+        OUT.print("Nothing of your own is there yet, so this is the demo's data.")
+    open_instance(settings).dispose()  # sets DAGSTER_HOME for the child
+    OUT.print(f"Open http://127.0.0.1:{port} - stop it with Ctrl+C.")
+    command = ("-m", "dagster", "dev", "-m", "cowrie_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port))
+    try:
+        return subprocess.run([sys.executable, *command], check=False).returncode  # noqa: S603 - our own words
+    except KeyboardInterrupt:
+        return 0
+
+
+def _demo_folder(settings: Settings) -> Path:
+    return settings.state_dir.absolute() / "demo"
+
+
+def _database_of(folder: Path) -> str:
+    return f"sqlite:///{folder / 'cowrie.db'}"
+
+
+def _use_demo(folder: Path) -> None:
+    """Have this process and its children use the demo's logs, databases and warehouse, and ask nobody."""
+    export_settings(
+        db_url=_database_of(folder), logs=(str(folder / "logs"),), geoip_dir=folder / "geoip", cymru_enabled=False
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import DatabaseError
 
 from cowrie_pipeline import __version__
 from cowrie_pipeline.cli.console import OUT, fail
@@ -114,7 +115,8 @@ def generate_logs(
     seed: Annotated[int, typer.Option(help="The same seed gives the same logs.")] = 1,
     compress: Annotated[bool, typer.Option(help="Write .gz files.")] = False,
     geoip: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Also write GeoLite2-shaped databases that know the addresses.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also write GeoLite2-shaped databases that know the addresses."),
     ] = None,
 ) -> None:
     """Write synthetic Cowrie logs, the same for the same seed."""
@@ -139,6 +141,15 @@ def demo(as_json: JsonOption = False) -> None:
 
     settings = settings_for()
     raise typer.Exit(_guarded(lambda: run_demo(settings, as_json=as_json)))
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Where the webserver listens.")] = 3000) -> None:
+    """Open Dagster's webserver and daemon on localhost, with the demo's data if nothing else is there yet."""
+    from cowrie_pipeline.cli.demo import run_ui
+
+    settings = settings_for()
+    raise typer.Exit(_guarded(lambda: run_ui(settings, port)))
 
 
 @database.command()
@@ -169,6 +180,13 @@ def _guarded(work: Callable[[], int]) -> int:
         return work()
     except WarehouseError as error:
         raise fail(str(error), 1) from None
+    except DatabaseError as error:
+        found = str(error.orig).strip().splitlines()[0]
+        raise fail(
+            f"the database failed in the middle of the work: {found}. What was committed is kept, and the same command "
+            "goes on from there; if the file is damaged or the disk full, mend that first.",
+            1,
+        ) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise fail(f"{where}{error.strerror or error}", 1) from None

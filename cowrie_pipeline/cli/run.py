@@ -1,7 +1,8 @@
 """The command `run`: from logs to every asset, and a summary."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from time import monotonic
 from typing import Any
@@ -18,68 +19,77 @@ from cowrie_pipeline.warehouse.schema import upgrade_schema
 __all__ = ["run_pipeline"]
 
 
+@dataclass(slots=True, kw_only=True)
+class _Summary:
+    """What a run came to; `outside` counts events on days that were not materialized."""
+
+    database: str
+    scan: ScanReport
+    days: list[date]
+    outcome: RunsOutcome = field(default_factory=RunsOutcome)
+    outside: dict[str, int] = field(default_factory=dict)
+    overview: Overview | None = None
+    seconds: float = 0.0
+
+    @property
+    def code(self) -> int:
+        """The exit code: 1 if a blocking check or a step failed or a file could not be read."""
+        return 0 if self.outcome.succeeded and not self.scan.lost_something else 1
+
+
 def run_pipeline(settings: Settings, first: date | None, last: date | None, *, as_json: bool) -> int:
     """Read the logs of `settings`, materialize the days in them between `first` and `last`, and show what came out.
 
     Returns:
-        The exit code: 0, or 1 if a blocking check or a step failed or a file could not be read.
+        The exit code.
     """
     started = monotonic()
     warehouse = Warehouse(settings.database_url)
     upgrade_schema(warehouse)
-    now = datetime.now(UTC)
+    today = datetime.now(UTC).date()
     with show_progress(quiet=as_json) as on_progress:
         scan = scan_logs(
             warehouse,
             settings.log_paths,
             settings=settings,
-            now=now,
+            now=datetime.now(UTC),
             on_progress=lambda done, total: on_progress("reading logs", done, total),
         )
         missing = [problem for problem in scan.problems if problem.is_missing]
         if missing:
             raise fail("; ".join(f"{problem.path}: {problem.reason}" for problem in missing), 2)
         earliest = max(settings.start_date, first or settings.start_date)
-        latest = min(now.date(), last or now.date())
+        latest = min(today, last or today)
         days = [day for day in scan.days if earliest <= day <= latest]
-        outcome = materialize(open_instance(settings), contiguous(days), settings) if days else RunsOutcome()
-    outside = {
-        "events_before_first_partition": _events(scan, before=settings.start_date),
-        "events_in_future": _events(scan, after=now.date()),
-        "events_on_other_days": sum(scan.days.values()) - sum(scan.days[day] for day in days),
-    }
-    overview = overview_of(warehouse, DayRange(days[0], days[-1])) if days else None
-    code = 0 if outcome.succeeded and not scan.lost_something else 1
-    if as_json:
-        OUT.print_json(json.dumps(_as_object(warehouse, scan, outcome, days, outside, monotonic() - started, code)))
-    else:
-        _print(warehouse, scan, outcome, days, outside, overview, monotonic() - started)
+        summary = _Summary(database=warehouse.safe_url, scan=scan, days=days)
+        if days:
+            summary.outcome = materialize(open_instance(settings), contiguous(days), settings)
+            summary.overview = overview_of(warehouse, DayRange(days[0], days[-1]))
     warehouse.dispose()
-    return code
+    summary.outside = {
+        "events_before_first_partition": _events_on(scan, lambda day: day < settings.start_date),
+        "events_in_future": _events_on(scan, lambda day: day > today),
+        "events_on_other_days": _events_on(scan, lambda day: day not in days),
+    }
+    summary.seconds = monotonic() - started
+    if as_json:
+        OUT.print_json(json.dumps(_as_object(summary)))
+    else:
+        _print(summary)
+    return summary.code
 
 
-def _events(scan: ScanReport, *, before: date | None = None, after: date | None = None) -> int:
-    return sum(
-        count
-        for day, count in scan.days.items()
-        if (before is not None and day < before) or (after is not None and day > after)
-    )
+def _events_on(scan: ScanReport, is_meant: Callable[[date], bool]) -> int:
+    return sum(count for day, count in scan.days.items() if is_meant(day))
 
 
-def _as_object(
-    warehouse: Warehouse,
-    scan: ScanReport,
-    outcome: RunsOutcome,
-    days: list[date],
-    outside: dict[str, int],
-    seconds: float,
-    code: int,
-) -> dict[str, Any]:
+def _as_object(summary: _Summary) -> dict[str, Any]:
+    scan = summary.scan
     return {
-        "ok": code == 0,
-        "database": warehouse.safe_url,
-        "seconds": round(seconds, 3),
-        "days": [day.isoformat() for day in days],
+        "ok": summary.code == 0,
+        "database": summary.database,
+        "seconds": round(summary.seconds, 3),
+        "days": [day.isoformat() for day in summary.days],
         "files": scan.files,
         "files_read": scan.files_read,
         "lines": scan.lines,
@@ -88,56 +98,57 @@ def _as_object(
         "dead_letters": scan.dead_letters,
         "blank_lines": scan.blank_lines,
         "lines_read": scan.lines_read,
-        **outside,
+        **summary.outside,
         "dead_letters_by_reason": scan.dead_letters_by_reason,
         "unknown_events": scan.unknown_events,
         "unknown_fields": scan.unknown_fields,
         "unreadable": {problem.path: problem.reason for problem in scan.problems},
         "not_cowrie_logs": list(scan.foreign_files),
         "damaged": scan.damaged_files,
-        "assets": {name: asdict(asset) for name, asset in sorted(outcome.assets.items())},
-        "errors": outcome.errors,
-        "findings": list(outcome.notes),
-        "runs": outcome.run_ids,
+        "totals": summary.overview.totals if summary.overview else {},
+        "assets": {name: asdict(asset) for name, asset in sorted(summary.outcome.assets.items())},
+        "errors": summary.outcome.errors,
+        "findings": list(summary.outcome.notes),
+        "runs": summary.outcome.run_ids,
     }
 
 
-def _print(
-    warehouse: Warehouse,
-    scan: ScanReport,
-    outcome: RunsOutcome,
-    days: list[date],
-    outside: dict[str, int],
-    overview: Overview | None,
-    seconds: float,
-) -> None:
+def _print(summary: _Summary) -> None:
+    scan = summary.scan
     OUT.print()
     OUT.print(
         f"{scan.files:,} files ({scan.files_read:,} read now), {scan.lines:,} lines = {scan.events:,} events + "
         f"{scan.duplicates:,} duplicates + {scan.dead_letters:,} dead letters + {scan.blank_lines:,} blank"
     )
-    for text, count in (
-        ("events before the first partition (COWRIE_START_DATE)", outside["events_before_first_partition"]),
-        ("events in the future: a sensor's clock is wrong", outside["events_in_future"]),
-    ):
-        if count:
-            OUT.print(f"{count:,} {text} were kept and not loaded", style="yellow")
-    for path in scan.foreign_files:
-        OUT.print(f"no Cowrie log, not loaded: {path}", markup=False, style="yellow")
-    for path, damage in scan.damaged_files.items():
-        OUT.print(f"read as far as it goes: {path}: {damage}", markup=False, style="yellow")
-    for note in outcome.notes:
+    for note in _notes(summary):
         OUT.print(note, markup=False, style="yellow")
     OUT.print()
-    if overview is not None:
-        print_overview(overview)
-    _print_assets(outcome)
+    if summary.overview is not None:
+        print_overview(summary.overview)
+    _print_assets(summary.outcome)
     for problem in scan.problems:
         print_error(f"{problem.path} could not be read: {problem.reason}")
-    for error in outcome.errors:
+    for error in summary.outcome.errors:
         print_error(error)
-    days_text = f"{len(days):,} days" if len(days) != 1 else "1 day"
-    OUT.print(f"{days_text} in {seconds:.1f} s. Database: {warehouse.safe_url}", markup=False)
+    days = "1 day" if len(summary.days) == 1 else f"{len(summary.days):,} days"
+    OUT.print(f"{days} in {summary.seconds:.1f} s. Database: {summary.database}", markup=False)
+
+
+def _notes(summary: _Summary) -> list[str]:
+    """Say what an operator should know although nothing failed."""
+    scan, outside = summary.scan, summary.outside
+    notes = []
+    if before := outside["events_before_first_partition"]:
+        notes.append(f"{before:,} events before the first partition (COWRIE_START_DATE) were kept and not loaded")
+    if future := outside["events_in_future"]:
+        notes.append(f"{future:,} events in the future, where a sensor's clock is wrong, were kept and not loaded")
+    if unknown := sum(scan.unknown_events.values()):
+        notes.append(f"{unknown:,} events of {len(scan.unknown_events):,} unknown ids were counted with their sessions")
+    if scan.unknown_fields:
+        notes.append(f"unknown fields were kept: {', '.join(list(scan.unknown_fields)[:5])}")
+    notes += [f"no Cowrie log, not loaded: {path}" for path in scan.foreign_files]
+    notes += [f"read as far as it goes: {path}: {damage}" for path, damage in scan.damaged_files.items()]
+    return [*notes, *summary.outcome.notes]
 
 
 def _print_assets(outcome: RunsOutcome) -> None:

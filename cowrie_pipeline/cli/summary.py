@@ -34,6 +34,7 @@ def overview_of(warehouse: Warehouse, days: DayRange) -> Overview:
             select(
                 func.count().label("sessions"),
                 func.count(table.source_ip.distinct()).label("addresses"),
+                func.count().filter(table.source_ip.is_(None)).label("sessions without an address"),
                 func.count(table.snapshot_asn.distinct()).label("networks"),
                 func.count(table.snapshot_country.distinct()).label("countries"),
                 func.coalesce(func.sum(table.login_success_count), 0).label("successful log-ins"),
@@ -73,12 +74,14 @@ def overview_of(warehouse: Warehouse, days: DayRange) -> Overview:
 def print_overview(overview: Overview) -> None:
     """Print it."""
     OUT.print(f"[bold]{overview.days.first} to {overview.days.last}[/bold]")
-    OUT.print("   ".join(f"{count:,} {name}" for name, count in overview.totals.items()))
+    OUT.print("   ".join(f"{count:,} {name}" for name, count in overview.totals.items() if count))
     OUT.print()
     print_table(
         "Top networks",
         ("network", "organization", "sessions", "addresses", "successful log-ins"),
-        [(f"AS{asn}", name or "-", sessions, addresses, int(logins)) for asn, name, sessions, addresses, logins in
-         overview.networks],
+        [
+            (f"AS{asn}", name or "-", sessions, addresses, int(logins))
+            for asn, name, sessions, addresses, logins in overview.networks
+        ],
     )
     print_table("Top countries", ("country", "sessions", "addresses"), overview.countries)

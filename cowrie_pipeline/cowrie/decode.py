@@ -78,7 +78,7 @@ _decode_known = msgspec.json.Decoder(AnyKnownEvent).decode
 
 
 def decode_event(line: bytes, oddities: Oddities) -> CowrieEvent:
-    """Decode one stripped line.
+    r"""Decode one stripped line.
 
     A line that fits the types of events.py is decoded in one go. Any other takes a tolerant second way: unknown
     events and fields, values of an odd type (left out of the event and counted) and text that is no valid UTF-8
@@ -179,7 +179,8 @@ def _field_types(kind: type[CowrieEvent]) -> dict[str, Any]:
     return {each.name: each.type for each in msgspec.structs.fields(kind)}
 
 
-_FIELD_TYPES = {kind: _field_types(kind) for kind in (*EVENT_TYPES.values(), UnknownEvent)}
+_ALL_TYPES: tuple[type[CowrieEvent], ...] = (*EVENT_TYPES.values(), UnknownEvent)
+_FIELD_TYPES = {kind: _field_types(kind) for kind in _ALL_TYPES}
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -47,7 +47,7 @@ class UnknownEvent(CowrieEvent):
     """An event of an id that this module does not name, such as one of a fork or of a later version."""
 
     event_id: str
-    fields: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies a mutable default for each instance
+    fields: dict[str, Any] = {}  # msgspec copies it for each instance
 
 
 class SessionConnect(CowrieEvent, tag="cowrie.session.connect"):

@@ -307,9 +307,7 @@ def _telnet(_: FoldedRows, part: _Part, __: CowrieEvent, ___: str) -> None:
     part.protocol = _largest(part.protocol, "telnet")
 
 
-def _login(
-    folded: FoldedRows, part: _Part, event: events.LoginSuccess | events.LoginFailed, time: str
-) -> None:
+def _login(folded: FoldedRows, part: _Part, event: events.LoginSuccess | events.LoginFailed, time: str) -> None:
     folded.login_attempts.append(
         LoginAttempt(
             part.key,

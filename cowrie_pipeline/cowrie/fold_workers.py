@@ -12,7 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from datetime import date
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import msgspec
 
@@ -71,7 +71,6 @@ class DayFolder:
         while waiting:
             yield _finished(*waiting.popleft())
 
-
     def _submit(self, day: date, segments: list[bytes]) -> "Future[bytes]":
         assert self._executor is not None  # noqa: S101 - asked by fold_all
         try:
@@ -88,7 +87,8 @@ def _finished(day: date, segments: list[bytes], future: Future[bytes]) -> tuple[
         packed = _decode(future.result())
     except BrokenProcessPool:
         return day, _fold(day, segments)
-    return day, Folded(FoldedRows(*packed.rows), packed.events_without_session)
+    # plain tuples serve as rows
+    return day, Folded(FoldedRows(*cast("FoldedRows", packed.rows)), packed.events_without_session)
 
 
 def _fold(day: date, segments: Iterable[bytes]) -> Folded:

@@ -44,7 +44,7 @@ class SessionDay:
 
 def session_day_key(sensor: str, session_id: str, source: str, day: date) -> int:
     """Return the 64-bit signed key of one session's day; the key of a session is that of its first day."""
-    text = "\x1f".join((sensor, session_id, source, day.isoformat()))
+    text = f"{sensor}\x1f{session_id}\x1f{source}\x1f{day.isoformat()}"
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
 
 

@@ -109,7 +109,7 @@ class _RecordMaker:
 
     def __init__(self) -> None:
         try:
-            from mmdb_writer import MmdbF64, MmdbU16, MmdbU32  # noqa: PLC0415 - an extra that only this module needs
+            from mmdb_writer import MmdbF64, MmdbU16, MmdbU32
         except ImportError as error:
             raise MmdbWriterMissingError(
                 "making geolocation databases needs the package mmdb-writer, which is not installed: "
@@ -144,8 +144,8 @@ class _RecordMaker:
 def _write_database(
     path: Path, database_type: str, rows: Iterable[GeoRow], record: Callable[[GeoRow], dict[str, Any]], epoch: int
 ) -> None:
-    from mmdb_writer import MMDBWriter, TreeWriter  # noqa: PLC0415 - an extra; _RecordMaker has found it installed
-    from netaddr import IPSet  # noqa: PLC0415 - comes with mmdb-writer
+    from mmdb_writer import MMDBWriter, TreeWriter
+    from netaddr import IPSet
 
     writer = MMDBWriter(ip_version=6, ipv4_compatible=True)
     for row in rows:

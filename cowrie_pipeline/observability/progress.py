@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["OnProgress", "ProgressListener", "listening", "progress_of"]
+__all__ = ["OnProgress", "ProgressListener", "listening", "progress_of", "unheard"]
 
 OnProgress = Callable[[int, int], None]
 ProgressListener = Callable[[str, int, int], None]
 
 _listener: ContextVar[ProgressListener | None] = ContextVar("progress_listener", default=None)
+
+
+def unheard(done: int, total: int) -> None:
+    """Take note of nothing: for work that nobody watches."""
+    del done, total
 
 
 @contextmanager
@@ -30,5 +35,5 @@ def progress_of(step: str) -> OnProgress:
     """Return the function that tells the present listener, if there is one, how far `step` is."""
     listener = _listener.get()
     if listener is None:
-        return lambda done, total: None
+        return unheard
     return lambda done, total: listener(step, done, total)

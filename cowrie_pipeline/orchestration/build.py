@@ -45,7 +45,6 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
             dg.define_asset_job(
                 DAILY_JOB,
                 selection=dg.AssetSelection.all(),
-                partitions_def=partitions,
                 description="Every asset for a day or a range of days, with all checks.",
             )
         ],

@@ -23,13 +23,9 @@ def build_checks(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetCheck
     return [_build(asset, [check for check in checks if check.asset == asset], partitions) for asset in assets]
 
 
-def _build(
-    asset: str, checks: Sequence[Check], partitions: dg.DailyPartitionsDefinition
-) -> dg.AssetChecksDefinition:
+def _build(asset: str, checks: Sequence[Check], partitions: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
     specs = [
-        dg.AssetCheckSpec(
-            check.name, asset=asset, description=f"{check.title}. {check.remedy}", blocking=check.blocks
-        )
+        dg.AssetCheckSpec(check.name, asset=asset, description=f"{check.title}. {check.remedy}", blocking=check.blocks)
         for check in checks
     ]
 

@@ -54,13 +54,9 @@ def preview(connection: Connection, statement: Select[Any]) -> dg.TableMetadataV
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
     """Return rows as a table that the UI shows; what is no number or truth is shown as text."""
     kinds = [_kind([row[index] for row in rows]) for index in range(len(columns))]
-    schema = dg.TableSchema(
-        columns=[dg.TableColumn(name, kind) for name, kind in zip(columns, kinds, strict=True)]
-    )
+    schema = dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in zip(columns, kinds, strict=True)])
     records = [
-        dg.TableRecord(
-            {name: _shown(value, kind) for name, value, kind in zip(columns, row, kinds, strict=True)}
-        )
+        dg.TableRecord({name: _shown(value, kind) for name, value, kind in zip(columns, row, kinds, strict=True)})
         for row in rows
     ]
     return dg.MetadataValue.table(records, schema=schema)

@@ -115,7 +115,7 @@ def _add(outcome: RunsOutcome, result: dg.ExecuteInProcessResult) -> None:
             asset.seconds += _number(made.metadata, "seconds")
             asset.days += 1
             findings = made.metadata.get("findings")
-            if findings is not None:
+            if isinstance(findings, dg.JsonMetadataValue) and isinstance(findings.value, list):
                 outcome.notes |= dict.fromkeys(str(each) for each in findings.value)
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             _add_check(outcome, event.asset_check_evaluation_data)

@@ -202,9 +202,7 @@ def _dead_letters(connection: Connection, days: DayRange, settings: Settings, no
         )
         .order_by(files.dead_letters.desc(), files.path)
     ).all()
-    return CheckResult(
-        ("path", "lines", "dead_letters"), tuple(tuple(row) for row in rows[:_ROWS_SHOWN]), len(rows)
-    )
+    return CheckResult(("path", "lines", "dead_letters"), tuple(tuple(row) for row in rows[:_ROWS_SHOWN]), len(rows))
 
 
 _DEAD_LETTERS = Check(

@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import BigInteger, Connection, func, insert, or_, select
 
 from cowrie_pipeline.enrichment.cascade import Cascade, CascadeResult, EnrichedAddress, KnownAddress, NetworkFacts
-from cowrie_pipeline.observability.progress import OnProgress
+from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
@@ -118,7 +118,7 @@ def enrich_addresses(
     days: DayRange,
     *,
     now: datetime,
-    on_progress: OnProgress = lambda done, total: None,
+    on_progress: OnProgress = unheard,
 ) -> InventoryReport:
     """Look up the addresses of `days` that are due, and write both inventories."""
     with warehouse.read() as connection:
@@ -282,6 +282,5 @@ def _describe(connection: Connection, days: DayRange) -> dict[date, DayInventory
     for day, name, count in rows:
         states.setdefault(day, {})[name] = count
     return {
-        day: DayInventory(sum(states.get(day, {}).values()), networks.get(day, 0), states.get(day, {}))
-        for day in days
+        day: DayInventory(sum(states.get(day, {}).values()), networks.get(day, 0), states.get(day, {})) for day in days
     }

@@ -10,7 +10,7 @@ Does not belong here: reading files (scan_logs.py), adding events up (cowrie/fol
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -30,6 +30,7 @@ from cowrie_pipeline.cowrie.fold import (
 from cowrie_pipeline.cowrie.fold_workers import DayFolder, without_collector
 from cowrie_pipeline.cowrie.segments import lines_of
 from cowrie_pipeline.cowrie.sessions import MAX_SILENCE, SessionDay, link_days
+from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
 from cowrie_pipeline.warehouse.engine import Warehouse
@@ -76,12 +77,16 @@ _STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fi
 
 @dataclass(frozen=True, slots=True)
 class DaySessions:
-    """What one day holds: rows of `session_days`, sessions that began on it, and events."""
+    """What one day holds: rows of `session_days`, sessions that began on it, and events.
+
+    `without_address` counts the rows of `session_days` whose `src_ip` was logged and is no address.
+    """
 
     session_days: int = 0
     sessions: int = 0
     events: int = 0
     events_without_session: int = 0
+    without_address: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ def load_days(
     days: DayRange,
     *,
     now: datetime,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = unheard,
 ) -> SessionsReport:
     """Make the sessions of every day in `days` that is not up to date.
 
@@ -216,9 +221,7 @@ def _remove(connection: Connection, days: list[date]) -> None:
         connection.execute(delete(session_days).where(session_days.c.day == day))
 
 
-def _write_days(
-    connection: Connection, days: Mapping[date, int], folder: DayFolder
-) -> dict[date, tuple[int, int]]:
+def _write_days(connection: Connection, days: Mapping[date, int], folder: DayFolder) -> dict[date, tuple[int, int]]:
     """Write what sessions did on each day; return its events, and how many of them belong to no session."""
     counts = {}
     segments = ((day, segments_of(connection, day)) for day, events in days.items() if events <= _EVENTS_AT_ONCE)
@@ -406,10 +409,25 @@ def _describe(connection: Connection, days: DayRange) -> dict[date, DaySessions]
     """Say what each day of the range holds."""
     made = connection.execute(select(loaded_days).where(loaded_days.c.day.between(days.first, days.last))).all()
     began = count_by_day(connection, session_summaries.c.first_event_at, days)
+    without_address = {
+        row.day: row.rows
+        for row in connection.execute(
+            select(session_days.c.day, func.count().label("rows"))
+            .where(
+                session_days.c.day.between(days.first, days.last),
+                session_days.c.source_ip.is_(None),
+                session_days.c.source != "",
+            )
+            .group_by(session_days.c.day)
+        )
+    }
     described = {day: DaySessions(sessions=count) for day, count in began.items()}
     for row in made:
         described[row.day] = DaySessions(
-            row.session_days, began.get(row.day, 0), row.events, row.events_without_session
+            session_days=row.session_days,
+            sessions=began.get(row.day, 0),
+            events=row.events,
+            events_without_session=row.events_without_session,
+            without_address=without_address.get(row.day, 0),
         )
     return {day: described.get(day, DaySessions()) for day in days}
-

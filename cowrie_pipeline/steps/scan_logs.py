@@ -9,7 +9,7 @@ Does not belong here: what lines mean (cowrie/), how rows are kept (warehouse/lo
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from cowrie_pipeline.cowrie.decode import DeadLetterError, Oddities, Reason, dec
 from cowrie_pipeline.cowrie.files import ContentReader, Head, LogFile, Problem, find_logs, open_content, read_head
 from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, read_blocks, strip_line
 from cowrie_pipeline.cowrie.text import escape_text, sample_of, unescape_text
+from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.log_store import (
@@ -98,7 +99,7 @@ def scan_logs(
     *,
     settings: Settings,
     now: datetime,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = unheard,
 ) -> ScanReport:
     """Read what is new in the files that `paths` name.
 
@@ -109,20 +110,20 @@ def scan_logs(
         paths: files, folders and globs.
         settings: the bound on a line's length is used.
         now: time of reading, UTC.
-        on_progress: called with the bytes (on disk) done and to do.
+        on_progress: called with the bytes (on disk) done and to do; not at all if nothing is new.
 
     Returns:
         The accounting of all files named, read now or before.
     """
     discovery = find_logs(paths)
     problems = list(discovery.problems)
-    total = sum(file.size for file in discovery.files)
-    done = 0
     records: list[FileRecord] = []
     before = Counter[str]()
     read = 0
     known = _KnownEvents()
     unchanged = _unchanged_files(warehouse, discovery.files)
+    total = sum(file.size for file in discovery.files if _name_of(file) not in unchanged)
+    done = 0
     for file in discovery.files:
         record = unchanged.get(_name_of(file))
         if record is None:
@@ -134,9 +135,9 @@ def scan_logs(
                 continue
             before.update(lines=lines, events=events)
             read += 1
+            done += file.size
+            on_progress(done, total)
         records.append(record)
-        done += file.size
-        on_progress(done, total)
     if read:
         with warehouse.begin(lock="scan") as connection:
             joined = _join_fragments(connection, now)
@@ -632,7 +633,7 @@ def _join_fragments(connection: Connection, now: datetime) -> int:
             is_copy = one.tail_is_joined or other.head_is_joined
             if is_copy and not _is_known(connection, line, time):
                 continue
-            _account_for_joined(connection, one, other, line, time, now)
+            _account_for_joined(connection, one, other, line=line, time=time, now=now)
             joined += 1
     return joined
 
@@ -656,7 +657,7 @@ def _meets(one: FileRecord, other: FileRecord, time: datetime) -> bool:
 
 
 def _account_for_joined(
-    connection: Connection, one: FileRecord, other: FileRecord, line: bytes, time: datetime, now: datetime
+    connection: Connection, one: FileRecord, other: FileRecord, *, line: bytes, time: datetime, now: datetime
 ) -> None:
     """Count a joined line as one line, of the file in which it begins."""
     assert one.file_id is not None  # noqa: S101 - read from the database

@@ -4,6 +4,7 @@ Belongs here: URLs, engines, pragmas, transactions, locks between processes.
 Does not belong here: statements about our tables.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ __all__ = ["Warehouse", "WarehouseError"]
 # How long a writer waits for another on SQLite, which has one writer at a time.
 _BUSY_TIMEOUT_MS = 120_000
 _CACHE_KIB = 64 * 1024
+# FULL JOIN and IS DISTINCT FROM
+_OLDEST_SQLITE = (3, 39, 0)
 
 
 class WarehouseError(Exception):
@@ -80,7 +83,9 @@ class Warehouse:
         elif self.dialect == "sqlite":
             remedy = "Check that the folder exists and can be written, and that the disk is not full."
         else:
-            remedy = "Check that the server runs and that COWRIE_DB_URL names host, database, user and password rightly."
+            remedy = (
+                "Check that the server runs and that COWRIE_DB_URL names host, database, user and password rightly."
+            )
         return f"cannot open the database {self.safe_url}: {found}. {remedy}"
 
     def dispose(self) -> None:
@@ -108,6 +113,11 @@ def _normalized(url: str) -> URL:
 
 def _create_engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise WarehouseError(
+                f"expected SQLite {'.'.join(map(str, _OLDEST_SQLITE))} or later in this Python, found "
+                f"{sqlite3.sqlite_version}: use a newer Python, or PostgreSQL."
+            )
         assert url.database is not None  # noqa: S101 - _normalized has seen to it
         Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})

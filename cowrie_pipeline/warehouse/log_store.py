@@ -98,7 +98,9 @@ def save_file(connection: Connection, record: FileRecord) -> int:
     """Insert or update a file's row; return its id."""
     values = {name: value for name, value in vars(record).items() if name != "file_id"}
     if record.file_id is None:
-        record.file_id = connection.execute(insert(log_files).values(values).returning(log_files.c.file_id)).scalar_one()
+        record.file_id = connection.execute(
+            insert(log_files).values(values).returning(log_files.c.file_id)
+        ).scalar_one()
     else:
         connection.execute(update(log_files).where(log_files.c.file_id == record.file_id).values(values))
     return record.file_id

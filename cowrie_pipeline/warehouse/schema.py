@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
-from cowrie_pipeline.warehouse.tables import metadata
+from cowrie_pipeline.warehouse.tables import VERSION_TABLE, metadata
 
 __all__ = ["SchemaVersion", "newest_version", "upgrade_schema", "version_of"]
 
@@ -37,7 +37,7 @@ def newest_version() -> str:
 
 def version_of(connection: Connection) -> SchemaVersion:
     """Return the version of a database, None for an empty one."""
-    return MigrationContext.configure(connection).get_current_revision()
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
 def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:

@@ -29,7 +29,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["DETAIL_TABLES", "INET", "UtcDateTime", "metadata"]
+__all__ = ["DETAIL_TABLES", "INET", "VERSION_TABLE", "UtcDateTime", "metadata"]
+
+# Of our own: Dagster keeps its version in alembic_version, perhaps in the same PostgreSQL database.
+VERSION_TABLE = "cowrie_schema_version"
 
 metadata = MetaData(
     naming_convention={
@@ -93,7 +96,9 @@ log_files = Table(
     Column("size", BigInteger, nullable=False, comment="bytes on disk"),
     Column("modified_ns", BigInteger, nullable=False),
     Column("read_offset", BigInteger, nullable=False, comment="bytes of decompressed content that were read"),
-    Column("tail_fingerprint", String(32), nullable=False, comment="of the last `tail_length` bytes before read_offset"),
+    Column(
+        "tail_fingerprint", String(32), nullable=False, comment="of the last `tail_length` bytes before read_offset"
+    ),
     Column("tail_length", Integer, nullable=False),
     Column("ends_with_newline", Boolean, nullable=False),
     Column("first_event_at", UtcDateTime),

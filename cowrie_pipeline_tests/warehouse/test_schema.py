@@ -36,7 +36,7 @@ def empty(empty_url: str) -> Iterator[Warehouse]:
 def test_an_empty_database_gets_every_table(empty: Warehouse) -> None:
     assert upgrade_schema(empty) == (None, newest_version())
     with empty.read() as connection:
-        assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+        assert set(inspect(connection).get_table_names()) == {*metadata.tables, "cowrie_schema_version"}
         assert version_of(connection) == newest_version()
 
 
@@ -69,7 +69,7 @@ def test_processes_that_upgrade_at_once_make_the_schema_once(databases: Database
 
 def test_a_database_that_is_newer_than_the_code_is_refused(warehouse: Warehouse) -> None:
     with warehouse.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE cowrie_schema_version SET version_num = '9999'"))
     with pytest.raises(WarehouseError, match=r"schema version 9999.*newer than the code.*Install"):
         upgrade_schema(warehouse)
 
@@ -114,7 +114,7 @@ def test_a_downgrade_leaves_no_table(empty: Warehouse) -> None:
     with empty.begin() as connection:
         command.downgrade(_config(connection), "base")
     with empty.read() as connection:
-        assert inspect(connection).get_table_names() == ["alembic_version"]
+        assert inspect(connection).get_table_names() == ["cowrie_schema_version"]
 
 
 # ---- foreign keys

@@ -90,9 +90,7 @@ def describe_inventories_op(
         ("ip_inventory", of_addresses, ip_inventory, _IP_LINEAGE),
         ("asn_inventory", of_networks, asn_inventory, _ASN_LINEAGE),
     ):
-        describe_days(
-            context, asset, of_days, seconds=seconds, common={**table_metadata(table, upstream), **common}
-        )
+        describe_days(context, asset, of_days, seconds=seconds, common={**table_metadata(table, upstream), **common})
     yield dg.Output(None, "ip_inventory")
     yield dg.Output(None, "asn_inventory")
 
@@ -119,7 +117,7 @@ def build_inventories(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
                 kinds={"python", "sql"},
                 owners=OWNERS,
                 code_version="1",
-                description="Every network (ASN) that an attacking address belongs or belonged to, with recounted counts.",
+                description="Every network (ASN) that an attacking address belongs or belonged to, with its counts.",
             ),
         },
         partitions_def=partitions,

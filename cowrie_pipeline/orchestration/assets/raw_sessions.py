@@ -36,8 +36,8 @@ def build_raw_sessions(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDef
         code_version=str(DERIVATION),
         description=(
             "Sessions of the day, and the log-ins, commands, files, tunnels and keys in them, from Cowrie's logs "
-            "(`COWRIE_LOGS`). Files are read once, whatever they are called or compressed with; every line is an event, "
-            "a duplicate, a dead letter or blank. A session belongs to the UTC day of its first event."
+            "(`COWRIE_LOGS`). Files are read once, whatever they are called or compressed with; every line is an "
+            "event, a duplicate, a dead letter or blank. A session belongs to the UTC day of its first event."
         ),
     )
     def raw_sessions(context: dg.AssetExecutionContext, pipeline: Pipeline) -> None:
@@ -52,7 +52,7 @@ def build_raw_sessions(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDef
                 on_progress=progress_of("reading logs"),
             )
             for problem in scan.problems:
-                context.log.warning(f"{problem.path}: {problem.reason}")
+                context.log.warning("%s: %s", problem.path, problem.reason)
             report = load_days(pipeline.warehouse, days, now=now, on_progress=progress_of("raw_sessions"))
             entry.report = {"files_read": scan.files_read, "lines_read": scan.lines_read, "days_made": len(report.made)}
         with pipeline.warehouse.read() as connection:
@@ -62,6 +62,7 @@ def build_raw_sessions(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDef
                     "session_days": made.session_days,
                     "events": made.events,
                     "events_without_session": made.events_without_session,
+                    "sources_that_are_no_address": made.without_address,
                     "was_up_to_date": day not in report.made,
                     "preview": preview(connection, _sessions_of(DayRange(day, day))),
                 }

@@ -1,0 +1,58 @@
+"""The command line within the tests' own process: for the many cases for which starting one would take too long."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cowrie_pipeline.cli.main import app
+from cowrie_pipeline_tests.cli.processes import environment
+
+# Dagster 1.13 reads pydantic's fields by a deprecated name; a process of the command line's own shows no warnings.
+THIRD_PARTY_WARNINGS = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on standard output."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+@contextmanager
+def only_environment(variables: dict[str, str]) -> Iterator[None]:
+    """Have `variables` and nothing else in the environment, which commands write into."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def invoke(folder: Path, *arguments: str | Path, **variables: str | Path) -> Done:
+    """Run a command as if in `folder`, with no setting but `variables`; what it raises is raised."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with only_environment(environment(folder, **variables)):
+            result = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+    finally:
+        os.chdir(before)
+    return Done(result.exit_code, result.stdout, result.stderr)

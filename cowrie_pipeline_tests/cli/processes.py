@@ -1,0 +1,53 @@
+"""The command line as its users have it: a process of its own, in a folder of its own, with nothing inherited."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCRIPTS = Path(sys.executable).parent
+TIMEOUT = 120
+
+
+def environment(folder: Path, **variables: str | Path) -> dict[str, str]:
+    """Return an environment without any setting but `variables`, in which nothing leaves `folder` or this machine."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COWRIE_", "DAGSTER_", "COLUMNS"))
+    }
+    ours = {"COWRIE_STATE_DIR": folder / "var", "COWRIE_CYMRU_ENABLED": "false"}
+    return inherited | {name: str(value) for name, value in (ours | variables).items()}
+
+
+def start(folder: Path, *arguments: str | Path, **variables: str | Path) -> subprocess.Popen[str]:
+    """Start `cowrie-pipeline` in `folder`."""
+    return subprocess.Popen(
+        [SCRIPTS / "cowrie-pipeline", *map(str, arguments)],
+        cwd=folder,
+        env=environment(folder, **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def cowrie_pipeline(folder: Path, *arguments: str | Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `cowrie-pipeline` in `folder` to its end."""
+    return subprocess.run(
+        [SCRIPTS / "cowrie-pipeline", *map(str, arguments)],
+        cwd=folder,
+        env=environment(folder, **variables),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+def report_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return the JSON object that a run that ended well printed."""
+    assert done.returncode == 0, done.stderr + done.stdout
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report

@@ -1,0 +1,120 @@
+"""The pages that repeat what the code says: they are made from it, and these tests see when they are not.
+
+`python -m cowrie_pipeline_tests.test_docs` writes docs/checks.md, docs/tables.md and the README's table of settings anew.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy.dialects import postgresql
+
+from cowrie_pipeline.settings import describe_settings
+from cowrie_pipeline.steps.checks import all_checks
+from cowrie_pipeline.warehouse.tables import metadata
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKS, TABLES, README = ROOT / "docs" / "checks.md", ROOT / "docs" / "tables.md", ROOT / "README.md"
+SETTINGS_HEADER = "| variable | default | what it is |\n|---|---|---|\n"
+
+ROWS = {
+    "log_files": (
+        "a file seen: where it is, how far it was read, and the accounting of its lines. `events` and `duplicates` say "
+        "what was new when the file was read, so for a line in two files they depend on which came first; their totals "
+        "do not"
+    ),
+    "log_segments": (
+        "what one reading of one file brought for one day: the lines as they were, compressed, and their fingerprints"
+    ),
+    "dead_letters": "a line that could not be read, or a file that is no Cowrie log",
+    "loaded_days": "a day whose sessions were made, and from what",
+    "session_days": "what one session did on one UTC day",
+    "session_summaries": "a session: its days rolled up, and the snapshot of its address",
+    "login_attempts": "a log-in",
+    "commands": "a line entered, or what became of a command of it",
+    "session_files": "a file fetched or brought",
+    "tunnels": "a tunnel asked for, or data sent into it",
+    "client_keys": "a public key offered",
+    "ip_inventory": "an address, current state",
+    "asn_inventory": "a network (ASN)",
+    "ip_asn_history": "a span of time in which an address belonged to a network",
+    "asn_session_counts": "a day and a network, at attack time",
+    "enrichment_documents": "one distinct enrichment document, stored once",
+    "enrichment_cache": "the last outcome of one look-up at one service",
+    "enrichment_cache_stats": "a service and a day: what was read from the cache and asked",
+    "step_runs": "a piece of work done; the newest 10,000 are kept",
+}
+
+
+def checks_page() -> str:
+    lines = [
+        "# Checks",
+        "",
+        "After each materialization these are checked, for its days. A check that blocks keeps later assets from",
+        "running. Most are a file of the same name in `sql/checks/` that returns the rows at fault; the first twenty are",
+        "shown in the check's metadata.",
+        "",
+    ]
+    asset = ""
+    for check in all_checks():
+        if check.asset != asset:
+            asset = check.asset
+            lines += [f"## {asset}", ""]
+        severity = f"*{check.severity.value}{', blocks' if check.blocks else ''}*"
+        lines += [f"### {check.name}", "", f"{check.title}. {severity}", "", f"If not: {check.remedy}", ""]
+    return "\n".join(lines)
+
+
+def tables_page() -> str:
+    lines = [
+        "# Tables",
+        "",
+        "Times are UTC. Text is as it was logged; a NUL, half a surrogate pair or U+241B in it is written as U+241B and",
+        "four hex digits (`cowrie_pipeline.cowrie.text.unescape_text` gives it back). NULL means unknown, never JSON",
+        "null. `*` marks the primary key. Types are PostgreSQL's.",
+        "",
+    ]
+    dialect = postgresql.dialect()
+    for name, row in ROWS.items():
+        lines += [f"## {name}", "", f"One row is {row}.", "", "| column | type | |", "|---|---|---|"]
+        for column in metadata.tables[name].columns:
+            target = " ".join(f"-> `{key.target_fullname}`" for key in column.foreign_keys)
+            note = f"{target} {column.comment or ''}".strip()
+            kind = column.type.compile(dialect=dialect).lower() + ("" if column.nullable else ", not null")
+            lines.append(f"| `{column.name}`{'*' if column.primary_key else ''} | {kind} | {note} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def settings_table() -> str:
+    return SETTINGS_HEADER + "".join(
+        f"| `{each.variable}` | {f'`{each.default}`' if each.default else ''} | {each.help} |\n"
+        for each in describe_settings()
+    )
+
+
+def test_every_table_is_described() -> None:
+    assert ROWS.keys() == metadata.tables.keys()
+
+
+@pytest.mark.parametrize(("page", "wanted"), [(CHECKS, checks_page), (TABLES, tables_page)], ids=["checks", "tables"])
+def test_a_page_made_from_the_code_says_what_the_code_says(page: Path, wanted: Callable[[], str]) -> None:
+    assert page.read_text(encoding="utf-8") == wanted(), "run: python -m cowrie_pipeline_tests.test_docs"
+
+
+def test_the_readme_lists_every_setting() -> None:
+    assert settings_table() in README.read_text(encoding="utf-8"), "run: python -m cowrie_pipeline_tests.test_docs"
+
+
+def main() -> None:
+    """Write the pages anew."""
+    CHECKS.write_text(checks_page(), encoding="utf-8")
+    TABLES.write_text(tables_page(), encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    before, header, rest = text.partition(SETTINGS_HEADER)
+    assert header, "README.md has lost its table of settings"
+    README.write_text(before + settings_table() + rest[rest.index("\n\n") + 1 :], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
