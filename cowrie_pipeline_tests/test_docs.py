@@ -1,6 +1,6 @@
 """The pages that repeat what the code says: they are made from it, and these tests see when they are not.
 
-`python -m cowrie_pipeline_tests.test_docs` writes docs/checks.md, docs/tables.md and the README's table of settings anew.
+`python -m cowrie_pipeline_tests.test_docs` writes docs/checks.md, docs/tables.md and the table in README.md anew.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def checks_page() -> str:
         "# Checks",
         "",
         "After each materialization these are checked, for its days. A check that blocks keeps later assets from",
-        "running. Most are a file of the same name in `sql/checks/` that returns the rows at fault; the first twenty are",
+        "running. Most are a file of the same name in `sql/checks/` that returns the rows at fault; the first 20 are",
         "shown in the check's metadata.",
         "",
     ]
@@ -69,8 +69,8 @@ def tables_page() -> str:
     lines = [
         "# Tables",
         "",
-        "Times are UTC. Text is as it was logged; a NUL, half a surrogate pair or U+241B in it is written as U+241B and",
-        "four hex digits (`cowrie_pipeline.cowrie.text.unescape_text` gives it back). NULL means unknown, never JSON",
+        "Times are UTC. Text is as it was logged; NUL, half a surrogate pair and U+241B in it are written as U+241B",
+        "and four hex digits (`cowrie_pipeline.cowrie.text.unescape_text` gives it back). NULL means unknown, never JSON",
         "null. `*` marks the primary key. Types are PostgreSQL's.",
         "",
     ]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.schema import newest_version, upgrade_schema, version_of
-from cowrie_pipeline.warehouse.tables import metadata
+from cowrie_pipeline.warehouse.tables import VERSION_TABLE, metadata
 from cowrie_pipeline_tests.conftest import Databases
 
 
@@ -87,7 +87,10 @@ def test_a_database_of_another_program_is_refused_and_left_alone(empty: Warehous
 def differences(warehouse: Warehouse) -> list[Any]:
     """Return in what the database differs from tables.py; comments are left out on SQLite, which keeps none."""
     with warehouse.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        context = MigrationContext.configure(
+            connection,
+            opts={"compare_type": True, "compare_server_default": True, "version_table": VERSION_TABLE},
+        )
         found = compare_metadata(context, metadata)
     changes = [change for each in found for change in (each if isinstance(each, list) else [each])]
     return [change for change in changes if warehouse.dialect != "sqlite" or change[0] != "modify_comment"]
