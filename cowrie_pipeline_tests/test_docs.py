@@ -70,8 +70,8 @@ def tables_page() -> str:
         "# Tables",
         "",
         "Times are UTC. Text is as it was logged; NUL, half a surrogate pair and U+241B in it are written as U+241B",
-        "and four hex digits (`cowrie_pipeline.cowrie.text.unescape_text` gives it back). NULL means unknown, never JSON",
-        "null. `*` marks the primary key. Types are PostgreSQL's.",
+        "and four hex digits (`cowrie_pipeline.cowrie.text.unescape_text` gives it back). NULL means unknown, never",
+        "JSON null. `*` marks the primary key. Types are PostgreSQL's.",
         "",
     ]
     dialect = postgresql.dialect()

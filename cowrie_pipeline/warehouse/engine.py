@@ -4,7 +4,9 @@ Belongs here: URLs, engines, pragmas, transactions, locks between processes.
 Does not belong here: statements about our tables.
 """
 
+import itertools
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,15 +136,32 @@ def _create_engine(url: URL) -> Engine:
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # BEGIN is ours to say
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    _use_write_ahead_log(connection)
     for pragma in (
-        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
         "synchronous = NORMAL",
         "foreign_keys = ON",
         f"cache_size = -{_CACHE_KIB}",
         "temp_store = MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_write_ahead_log(connection: Any) -> None:
+    """Set the journal mode, which a database keeps once it has it.
+
+    SQLite does not wait for a lock here, so that processes that open a new database at the same time must try again.
+    """
+    for wait in itertools.chain(itertools.repeat(0.05, 100), [None]):
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if wait is None or "locked" not in str(error):
+                raise
+            time.sleep(wait)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

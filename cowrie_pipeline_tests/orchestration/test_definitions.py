@@ -1,0 +1,74 @@
+"""What Dagster loads: whole, described, and changed only when that is meant."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from cowrie_pipeline.orchestration.build import build_definitions
+from cowrie_pipeline.orchestration.partitions import daily_partitions
+from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.checks import all_checks
+from cowrie_pipeline_tests.cli.in_process import THIRD_PARTY_WARNINGS
+from cowrie_pipeline_tests.orchestration.definitions_text import SNAPSHOT, START_DATE, describe, present
+
+pytestmark = THIRD_PARTY_WARNINGS
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return present()
+
+
+def test_the_definitions_can_be_loaded(definitions: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_the_definitions_are_those_of_the_snapshot(definitions: dg.Definitions) -> None:
+    assert describe(definitions) == SNAPSHOT.read_text(encoding="utf-8"), (
+        f"the definitions changed: if that is meant, `python -m {describe.__module__}` writes {SNAPSHOT.name} anew"
+    )
+
+
+def test_every_asset_says_what_it_is(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        assert len(graph.get(key).description or "") > 40, key
+
+
+def test_every_check_is_of_an_asset_that_exists_and_says_what_should_be_so(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    keys = {(each.asset_key.to_user_string(), each.name) for each in graph.asset_check_keys}
+    assert keys == {(check.asset, check.name) for check in all_checks()}
+    for key in graph.asset_check_keys:
+        assert key.asset_key in graph.get_all_asset_keys()
+        assert len(graph.get_check_spec(key).description or "") > 20, key
+
+
+def test_the_first_partition_is_the_start_date_of_the_settings(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        partitions = graph.get(key).partitions_def
+        assert partitions is not None
+        assert partitions.get_first_partition_key() == START_DATE.isoformat()
+
+
+def test_the_start_date_is_that_of_the_environment_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COWRIE_START_DATE", "2024-02-29")
+    graph = build_definitions().resolve_asset_graph()
+    partitions = graph.get(dg.AssetKey("raw_sessions")).partitions_def
+    assert partitions is not None
+    assert partitions.get_first_partition_key() == "2024-02-29"
+
+
+def test_the_running_day_is_a_partition_and_tomorrow_is_not() -> None:
+    today = datetime.now(UTC).date()
+    keys = daily_partitions(today - timedelta(days=3)).get_partition_keys()
+    assert keys[0] == (today - timedelta(days=3)).isoformat()
+    assert keys[-1] in {today.isoformat(), datetime.now(UTC).date().isoformat()}
+    assert len(keys) in {4, 5}
+
+
+def test_a_part_of_the_definitions_can_be_replaced() -> None:
+    replaced = build_definitions(Settings(), jobs=[])
+    assert [job.name for job in replaced.resolve_all_job_defs()] == ["__ASSET_JOB"]
