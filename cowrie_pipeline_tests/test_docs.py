@@ -74,7 +74,7 @@ def tables_page() -> str:
         "JSON null. `*` marks the primary key. Types are PostgreSQL's.",
         "",
     ]
-    dialect = postgresql.dialect()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     for name, row in ROWS.items():
         lines += [f"## {name}", "", f"One row is {row}.", "", "| column | type | |", "|---|---|---|"]
         for column in metadata.tables[name].columns:
