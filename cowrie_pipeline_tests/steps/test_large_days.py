@@ -1,0 +1,67 @@
+"""Days made in other ways because there is much of them: by processes beside this one, or a part at a time."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from cowrie_pipeline.cowrie import lines
+from cowrie_pipeline.cowrie.fold_workers import DayFolder
+from cowrie_pipeline.cowrie.segments import packed_lines
+from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, write_logs
+from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps import raw_sessions, scan_logs
+from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.tables import log_segments
+from cowrie_pipeline_tests.conftest import Databases
+from cowrie_pipeline_tests.steps.made_days import facts
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+PLAN = SyntheticPlan(seed=5, first_day=date(2026, 11, 1), days=3, sessions_per_day=150, addresses=60)
+DAYS = DayRange(date(2026, 11, 1), date(2026, 11, 3))
+
+
+def facts_of_a_load(databases: Databases, folder: Path, settings: Settings) -> dict[str, list[object]]:
+    warehouse = Warehouse(databases.fresh())
+    scan_logs.scan_logs(warehouse, [str(folder)], settings=settings, now=NOW)
+    raw_sessions.load_days(warehouse, DAYS, now=NOW)
+    found = facts(warehouse)
+    with warehouse.read() as connection:
+        segments = connection.execute(select(func.count()).select_from(log_segments)).scalar_one()
+    assert segments > 3 * len(DAYS)
+    warehouse.dispose()
+    return found
+
+
+def test_days_folded_by_other_processes_and_days_written_in_parts_are_the_same_days(
+    databases: Databases, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_logs(PLAN, tmp_path)
+    # several segments a day, so that sessions are cut into parts
+    monkeypatch.setattr(scan_logs, "_BUFFERED_EVENTS", 200)
+    monkeypatch.setattr(lines, "CHUNK_BYTES", 4096)
+    plainly = facts_of_a_load(databases, tmp_path, settings)
+    assert plainly["session_summaries"]
+
+    monkeypatch.setattr(raw_sessions, "_workers_for", lambda events: 1)
+    assert facts_of_a_load(databases, tmp_path, settings) == plainly
+
+    monkeypatch.setattr(raw_sessions, "_workers_for", lambda events: 0)
+    monkeypatch.setattr(raw_sessions, "_EVENTS_AT_ONCE", 0)
+    assert facts_of_a_load(databases, tmp_path, settings) == plainly
+
+
+def test_a_day_is_folded_here_when_the_processes_have_died() -> None:
+    line = b'{"eventid":"cowrie.session.connect","session":"a","src_ip":"1.2.3.4","timestamp":"2026-11-01T00:00:00.5Z"}'
+    days = [(date(2026, 11, 1), [packed_lines([line])]), (date(2026, 11, 2), [packed_lines([line])])]
+    with DayFolder(workers=1) as folder:
+        list(folder.fold_all(days))
+        assert folder._executor is not None
+        for process in list(folder._executor._processes.values()):
+            process.kill()
+            process.join()
+        folded = list(folder.fold_all(days))
+    assert [day for day, _ in folded] == [date(2026, 11, 1), date(2026, 11, 2)]
+    assert all(len(each.rows.session_days) == 1 for _, each in folded)
