@@ -45,10 +45,10 @@ def test_days_folded_by_other_processes_and_days_written_in_parts_are_the_same_d
     plainly = facts_of_a_load(databases, tmp_path, settings)
     assert plainly["session_summaries"]
 
-    monkeypatch.setattr(raw_sessions, "_workers_for", lambda events: 1)
+    monkeypatch.setattr(raw_sessions, "_workers_for", lambda _: 1)
     assert facts_of_a_load(databases, tmp_path, settings) == plainly
 
-    monkeypatch.setattr(raw_sessions, "_workers_for", lambda events: 0)
+    monkeypatch.setattr(raw_sessions, "_workers_for", lambda _: 0)
     monkeypatch.setattr(raw_sessions, "_EVENTS_AT_ONCE", 0)
     assert facts_of_a_load(databases, tmp_path, settings) == plainly
 
