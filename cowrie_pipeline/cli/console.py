@@ -3,6 +3,7 @@
 Results go to standard output, everything else to standard error, so that output can be piped.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from cowrie_pipeline.observability.progress import listening
 
-__all__ = ["OUT", "fail", "print_error", "print_table", "show_progress"]
+__all__ = ["OUT", "fail", "harmless", "print_error", "print_json", "print_line", "print_table", "show_progress"]
 
 # Where nobody looks at the width, tables are not squeezed into the 80 columns that rich assumes.
 _WIDTH_OF_FILES = 160
@@ -30,15 +31,33 @@ OUT = _console(stderr=False)
 ERR = _console(stderr=True)
 
 
+def harmless(text: str) -> str:
+    """Return `text` with everything escaped that a terminal would obey or could not show.
+
+    Attackers choose names and commands, and file names may be no UTF-8.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def print_line(text: str, style: str = "") -> None:
+    """Print one line that may hold what others wrote: it is neither markup, nor wrapped, nor obeyed."""
+    OUT.print(harmless(text), markup=False, soft_wrap=True, style=style)
+
+
 def print_error(message: str) -> None:
-    """Print what went wrong, and what to do, on standard error."""
-    ERR.print(f"error: {message}", markup=False, style="red")
+    """Print what went wrong, and what to do, as one line on standard error."""
+    ERR.print(f"error: {harmless(message)}", markup=False, soft_wrap=True, style="red")
 
 
 def fail(message: str, code: int) -> typer.Exit:
     """Print an error; return what to raise to end with `code`."""
     print_error(message)
     return typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON of plain ASCII, which no terminal obeys and every file can hold."""
+    OUT.print_json(json.dumps(value, default=str), ensure_ascii=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -62,7 +81,7 @@ def _shown(value: Any) -> Any:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.2f}"
-    return Text(str(value))
+    return Text(harmless(str(value)))
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """The commands `demo` and `generate-logs`: something to look at on a fresh machine."""
 
+import os
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from cowrie_pipeline.cli.console import OUT
 from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, networks, write_logs
@@ -63,8 +64,8 @@ def run_demo(settings: Settings, *, as_json: bool) -> int:
     return code
 
 
-def run_ui(settings: Settings, port: int) -> int:
-    """Run Dagster's webserver and daemon until they are stopped; return their exit code."""
+def run_ui(settings: Settings, port: int) -> NoReturn:
+    """Become Dagster's webserver and daemon, until they are stopped."""
     from cowrie_pipeline.orchestration.runs import open_instance
 
     folder = _demo_folder(settings)
@@ -75,10 +76,9 @@ def run_ui(settings: Settings, port: int) -> int:
     open_instance(settings).dispose()  # sets DAGSTER_HOME for the child
     OUT.print(f"Open http://127.0.0.1:{port} - stop it with Ctrl+C.")
     command = ("-m", "dagster", "dev", "-m", "cowrie_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port))
-    try:
-        return subprocess.run([sys.executable, *command], check=False).returncode  # noqa: S603 - our own words
-    except KeyboardInterrupt:
-        return 0
+    OUT.file.flush()
+    # in the place of this process, so that whatever stops it stops Dagster
+    os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - our own words, and no shell
 
 
 def _demo_folder(settings: Settings) -> Path:

@@ -149,7 +149,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Where the webse
     from cowrie_pipeline.cli.demo import run_ui
 
     settings = settings_for()
-    raise typer.Exit(_guarded(lambda: run_ui(settings, port)))
+    _guarded(lambda: run_ui(settings, port))
 
 
 @database.command()

@@ -1,13 +1,12 @@
 """The command `run`: from logs to every asset, and a summary."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from time import monotonic
 from typing import Any
 
-from cowrie_pipeline.cli.console import OUT, fail, print_error, print_table, show_progress
+from cowrie_pipeline.cli.console import OUT, fail, print_error, print_json, print_line, print_table, show_progress
 from cowrie_pipeline.cli.summary import Overview, overview_of, print_overview
 from cowrie_pipeline.orchestration.runs import RunsOutcome, materialize, open_instance
 from cowrie_pipeline.settings import Settings
@@ -57,6 +56,7 @@ def run_pipeline(settings: Settings, first: date | None, last: date | None, *, a
         )
         missing = [problem for problem in scan.problems if problem.is_missing]
         if missing:
+            warehouse.dispose()
             raise fail("; ".join(f"{problem.path}: {problem.reason}" for problem in missing), 2)
         earliest = max(settings.start_date, first or settings.start_date)
         latest = min(today, last or today)
@@ -73,7 +73,7 @@ def run_pipeline(settings: Settings, first: date | None, last: date | None, *, a
     }
     summary.seconds = monotonic() - started
     if as_json:
-        OUT.print_json(json.dumps(_as_object(summary)))
+        print_json(_as_object(summary))
     else:
         _print(summary)
     return summary.code
@@ -121,7 +121,7 @@ def _print(summary: _Summary) -> None:
         f"{scan.duplicates:,} duplicates + {scan.dead_letters:,} dead letters + {scan.blank_lines:,} blank"
     )
     for note in _notes(summary):
-        OUT.print(note, markup=False, style="yellow")
+        print_line(note, style="yellow")
     OUT.print()
     if summary.overview is not None:
         print_overview(summary.overview)
@@ -131,7 +131,7 @@ def _print(summary: _Summary) -> None:
     for error in summary.outcome.errors:
         print_error(error)
     days = "1 day" if len(summary.days) == 1 else f"{len(summary.days):,} days"
-    OUT.print(f"{days} in {summary.seconds:.1f} s. Database: {summary.database}", markup=False)
+    print_line(f"{days} in {summary.seconds:.1f} s. Database: {summary.database}")
 
 
 def _notes(summary: _Summary) -> list[str]:

@@ -1,12 +1,11 @@
 """The command `status`: the state of the database in one screen."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from cowrie_pipeline.cli.console import OUT, print_table
+from cowrie_pipeline.cli.console import OUT, print_json, print_line, print_table
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import coverage_by_day
 from cowrie_pipeline.steps.days import DayRange
@@ -38,22 +37,24 @@ _DAYS_SHOWN = 14
 def show_status(settings: Settings, *, as_json: bool) -> int:
     """Print days, rows, coverage by field and source, dead letters and last runs; return the exit code."""
     warehouse = Warehouse(settings.database_url)
-    with warehouse.read() as connection:
-        version = version_of(connection)
-        if version is None:
-            raise WarehouseError(
-                f"the database {warehouse.safe_url} is empty: `cowrie-pipeline run --logs PATH` fills it, "
-                "`cowrie-pipeline demo` shows how"
-            )
-        if version != newest_version():
-            raise WarehouseError(
-                f"the database {warehouse.safe_url} has schema version {version}, this code works with "
-                f"{newest_version()}: run `cowrie-pipeline db upgrade`"
-            )
-        state = _state(connection)
-    warehouse.dispose()
+    try:
+        with warehouse.read() as connection:
+            version = version_of(connection)
+            if version is None:
+                raise WarehouseError(
+                    f"the database {warehouse.safe_url} is empty: `cowrie-pipeline run --logs PATH` fills it, "
+                    "`cowrie-pipeline demo` shows how"
+                )
+            if version != newest_version():
+                raise WarehouseError(
+                    f"the database {warehouse.safe_url} has schema version {version}, this code works with "
+                    f"{newest_version()}: run `cowrie-pipeline db upgrade`"
+                )
+            state = _state(connection)
+    finally:
+        warehouse.dispose()
     if as_json:
-        OUT.print_json(json.dumps({"database": warehouse.safe_url} | state, default=str))
+        print_json({"database": warehouse.safe_url} | state)
     else:
         _print(warehouse.safe_url, state)
     return 0
@@ -133,9 +134,10 @@ def _sources(connection: Connection, days: DayRange) -> dict[str, dict[str, int]
 
 def _print(url: str, state: dict[str, Any]) -> None:
     days, files = state["days"], state["files"]
-    OUT.print(f"Database: {url}", markup=False)
+    print_line(f"Database: {url}")
     if days["loaded"]:
-        OUT.print(f"{days['loaded']:,} days loaded, {days['first']} to {days['last']}")
+        loaded = "1 day" if days["loaded"] == 1 else f"{days['loaded']:,} days"
+        OUT.print(f"{loaded} loaded, {days['first']} to {days['last']}")
     if days["read_but_not_loaded"]:
         OUT.print(f"{days['read_but_not_loaded']:,} days were read and wait to be materialized", style="yellow")
     OUT.print(
