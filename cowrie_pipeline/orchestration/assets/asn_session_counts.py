@@ -5,10 +5,9 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Select, select
 
-from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY, describe_days
+from cowrie_pipeline.orchestration.assets.shared import daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
-from cowrie_pipeline.orchestration.pools import WAREHOUSE
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.asn_session_counts import count_sessions
 from cowrie_pipeline.steps.days import DayRange
@@ -31,16 +30,12 @@ _LINEAGE = {
 def build_asn_session_counts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
+    @daily_asset(
+        partitions,
         name="asn_session_counts",
         deps=["session_snapshots"],
-        partitions_def=partitions,
-        backfill_policy=BACKFILL,
-        retry_policy=RETRY,
-        pool=WAREHOUSE,
         group_name="networks",
         kinds={"sql"},
-        owners=OWNERS,
         code_version="1",
         description=(
             "Sessions, addresses, log-ins, commands and downloads per network and day, at attack time. Network 0 holds "

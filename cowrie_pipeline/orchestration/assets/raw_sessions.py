@@ -7,10 +7,9 @@ import dagster as dg
 from sqlalchemy import Select, select
 
 from cowrie_pipeline.observability.progress import progress_of
-from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY, describe_days
+from cowrie_pipeline.orchestration.assets.shared import daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
-from cowrie_pipeline.orchestration.pools import WAREHOUSE
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.journal import journaled
@@ -24,15 +23,11 @@ __all__ = ["build_raw_sessions"]
 def build_raw_sessions(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
+    @daily_asset(
+        partitions,
         name="raw_sessions",
-        partitions_def=partitions,
-        backfill_policy=BACKFILL,
-        retry_policy=RETRY,
-        pool=WAREHOUSE,
         group_name="sessions",
         kinds={"python", "sql"},
-        owners=OWNERS,
         code_version=str(DERIVATION),
         description=(
             "Sessions of the day, and the log-ins, commands, files, tunnels and keys in them, from Cowrie's logs "

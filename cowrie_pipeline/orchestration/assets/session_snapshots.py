@@ -6,10 +6,9 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Select, func, select
 
-from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY, describe_days
+from cowrie_pipeline.orchestration.assets.shared import daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
-from cowrie_pipeline.orchestration.pools import WAREHOUSE
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.journal import journaled
@@ -30,16 +29,12 @@ _LINEAGE = {
 def build_session_snapshots(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
+    @daily_asset(
+        partitions,
         name="session_snapshots",
         deps=["ip_inventory", "asn_inventory"],
-        partitions_def=partitions,
-        backfill_policy=BACKFILL,
-        retry_policy=RETRY,
-        pool=WAREHOUSE,
         group_name="sessions",
         kinds={"sql"},
-        owners=OWNERS,
         code_version="1",
         description=(
             "The write-once picture on each session of who its address was. `snapshot_basis` says what it is worth: "

@@ -1,12 +1,14 @@
 """What all assets have in common: owner, retry, backfill, and how a materialization is described."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
-__all__ = ["BACKFILL", "OWNERS", "RETRY", "describe_days"]
+from cowrie_pipeline.orchestration.pools import WAREHOUSE
+
+__all__ = ["BACKFILL", "OWNERS", "RETRY", "daily_asset", "describe_days"]
 
 OWNERS = ["team:honeypot"]
 
@@ -15,6 +17,21 @@ BACKFILL = dg.BackfillPolicy.single_run()
 
 # What may pass: a database that was locked or restarted. What cannot pass says so with dg.Failure(allow_retries=False).
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def daily_asset(
+    partitions: dg.DailyPartitionsDefinition, **options: Any
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return the decorator of an asset that writes whole days to the warehouse; `options` are those of `dg.asset`."""
+    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+        retry_policy=RETRY,
+        pool=WAREHOUSE,
+        owners=OWNERS,
+        **options,
+    )
+    return decorator
 
 
 def describe_days(
