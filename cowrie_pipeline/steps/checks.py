@@ -7,7 +7,7 @@ Belongs here: what is checked and how a result is judged.
 Does not belong here: running checks after a materialization, and alerting (orchestration/).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -119,6 +119,32 @@ class Coverage:
         return self.known / self.total if self.total else 1.0
 
 
+# Known of few addresses even when all is well, or given by sources that are still to come: shown, and not judged.
+_NOT_JUDGED = frozenset({"geo_city", "ip_type", "is_scanner", "organization_country", "rir_registry"})
+_ANSWERED = frozenset({"hit", "not_found"})
+
+
+def answers_by_day(connection: Connection, days: DayRange) -> list[Coverage]:
+    """Return, for each source and day, of how many of the addresses that it was asked about it said something.
+
+    What a source says of itself is in `enrichment`; one that was not needed for an address is not counted.
+    """
+    statement = read_sql("reports/coverage_by_source", connection.dialect.name).statement
+    asked, answered = Counter[tuple[date, str]](), Counter[tuple[date, str]]()
+    for day, source, status, addresses in connection.execute(
+        with_parameters(statement, first_day=days.first, last_day=days.last)
+    ):
+        key = (day if isinstance(day, date) else date.fromisoformat(day), source)
+        if status != "not_applicable":
+            asked[key] += addresses
+        if status in _ANSWERED:
+            answered[key] += addresses
+    return [
+        Coverage(day, "ip_inventory", f"answers of {source}", total, answered[day, source])
+        for (day, source), total in sorted(asked.items())
+    ]
+
+
 def coverage_by_day(connection: Connection, days: DayRange) -> list[Coverage]:
     """Return the coverage of every field on every day of the range that has sessions."""
     statement = read_sql("reports/coverage_by_day", connection.dialect.name).statement
@@ -163,7 +189,11 @@ def _coverage_check(asset: str, subject: str) -> Check:
     def run(connection: Connection, days: DayRange, settings: Settings, now: datetime) -> CheckResult:
         del now
         with_before = DayRange(days.first - timedelta(days=_DAYS_BEFORE), days.last)
-        coverages = [each for each in coverage_by_day(connection, with_before) if each.asset == asset]
+        coverages = [
+            each
+            for each in (*coverage_by_day(connection, with_before), *answers_by_day(connection, with_before))
+            if each.asset == asset and each.field not in _NOT_JUDGED
+        ]
         too_low = judge_coverage(coverages, days, floor=settings.coverage_floor, drop=settings.coverage_drop)
         rows = tuple((each.day, each.field, each.total, each.known, reason) for each, reason in too_low)
         return CheckResult(("day", "field", "total", "known", "reason"), rows[:_ROWS_SHOWN], len(rows))

@@ -82,7 +82,9 @@ def test_a_process_gives_the_same_facts_in_both_databases(
         url = databases.empty()
         folder = tmp_path / dialect
         folder.mkdir()
-        report = report_of(cowrie_pipeline(folder, "run", "--logs", LOGS / name, "--db", url, "--json", DAGSTER_HOME=home))
+        report = report_of(
+            cowrie_pipeline(folder, "run", "--logs", LOGS / name, "--db", url, "--json", DAGSTER_HOME=home)
+        )
         assert_as_expected(report, name)
         found[dialect] = all_facts(url)
         databases.drop(url)

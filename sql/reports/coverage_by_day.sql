@@ -5,7 +5,7 @@
 -- A value counts as known if it says something: not NULL, not '', not 'XX'. Bogons have no place and no network, and do
 -- not count. The addresses and networks of a day are those of its sessions.
 WITH active AS (
-    SELECT DISTINCT d.day, i.ip_address, i.current_asn, i.geo_country
+    SELECT DISTINCT d.day, i.ip_address, i.current_asn, i.geo_country, i.geo_city, i.ip_type, i.is_scanner
     FROM session_days AS d
     JOIN ip_inventory AS i ON i.ip_address = d.source_ip
     WHERE d.day BETWEEN :first_day AND :last_day AND i.is_bogon IS NOT TRUE
@@ -26,6 +26,21 @@ FROM active GROUP BY day
 UNION ALL
 SELECT day, 'ip_inventory', 'geo_country', COUNT(*), COUNT(NULLIF(NULLIF(geo_country, ''), 'XX'))
 FROM active GROUP BY day
+UNION ALL
+SELECT day, 'ip_inventory', 'geo_city', COUNT(*), COUNT(NULLIF(geo_city, ''))
+FROM active GROUP BY day
+UNION ALL
+SELECT day, 'ip_inventory', 'ip_type', COUNT(*), COUNT(NULLIF(ip_type, ''))
+FROM active GROUP BY day
+UNION ALL
+SELECT day, 'ip_inventory', 'is_scanner', COUNT(*), COUNT(is_scanner)
+FROM active GROUP BY day
+UNION ALL
+SELECT day, 'asn_inventory', 'organization_country', COUNT(*), COUNT(NULLIF(organization_country, ''))
+FROM networks GROUP BY day
+UNION ALL
+SELECT day, 'asn_inventory', 'rir_registry', COUNT(*), COUNT(NULLIF(rir_registry, ''))
+FROM networks GROUP BY day
 UNION ALL
 SELECT day, 'asn_inventory', 'organization_name', COUNT(*), COUNT(NULLIF(organization_name, ''))
 FROM networks GROUP BY day
