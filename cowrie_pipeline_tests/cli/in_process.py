@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from typer.testing import CliRunner
 
 from cowrie_pipeline.cli.main import app
 from cowrie_pipeline_tests.cli.processes import environment
 
 # Dagster 1.13 reads pydantic's fields by a deprecated name; a process of the command line's own shows no warnings.
-THIRD_PARTY_WARNINGS = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")
 
 
 @dataclass(frozen=True, slots=True)

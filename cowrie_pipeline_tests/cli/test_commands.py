@@ -10,11 +10,9 @@ import pytest
 
 from cowrie_pipeline import __version__
 from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, write_logs
-from cowrie_pipeline_tests.cli.in_process import THIRD_PARTY_WARNINGS, invoke
+from cowrie_pipeline_tests.cli.in_process import invoke
 from cowrie_pipeline_tests.cli.processes import cowrie_pipeline, report_of
 from cowrie_pipeline_tests.conftest import Databases
-
-pytestmark = THIRD_PARTY_WARNINGS
 
 
 @pytest.fixture(scope="module")

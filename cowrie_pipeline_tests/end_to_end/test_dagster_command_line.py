@@ -10,12 +10,10 @@ import pytest
 
 from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, write_logs
 from cowrie_pipeline.orchestration import pools
-from cowrie_pipeline_tests.cli.in_process import THIRD_PARTY_WARNINGS, only_environment
+from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import PROJECT, SCRIPTS, TIMEOUT, cowrie_pipeline, environment, report_of
 from cowrie_pipeline_tests.conftest import Databases
 from cowrie_pipeline_tests.end_to_end.comparing import all_facts
-
-pytestmark = THIRD_PARTY_WARNINGS
 
 DAY = "2026-03-02"
 PLAN = SyntheticPlan(seed=5, first_day=date(2026, 3, 1), days=3, sessions_per_day=60, addresses=20)

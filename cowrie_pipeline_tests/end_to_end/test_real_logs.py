@@ -10,13 +10,13 @@ import pytest
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import ip_inventory, loaded_days, session_summaries
 from cowrie_pipeline.warehouse.times import count_by_day
-from cowrie_pipeline_tests.cli.in_process import THIRD_PARTY_WARNINGS, invoke
+from cowrie_pipeline_tests.cli.in_process import invoke
 from cowrie_pipeline_tests.cli.processes import cowrie_pipeline, report_of
 from cowrie_pipeline_tests.conftest import SHARED_DATA, Databases
 from cowrie_pipeline_tests.end_to_end.comparing import all_facts
 from cowrie_pipeline_tests.steps.made_days import rows, span
 
-pytestmark = [pytest.mark.shared_data, THIRD_PARTY_WARNINGS]
+pytestmark = pytest.mark.shared_data
 
 LOGS = SHARED_DATA / "logs"
 EXPECTED_FILE = SHARED_DATA / "expected.json"

@@ -9,10 +9,7 @@ from cowrie_pipeline.orchestration.build import build_definitions
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import all_checks
-from cowrie_pipeline_tests.cli.in_process import THIRD_PARTY_WARNINGS
 from cowrie_pipeline_tests.orchestration.definitions_text import SNAPSHOT, START_DATE, describe, present
-
-pytestmark = THIRD_PARTY_WARNINGS
 
 
 @pytest.fixture(scope="module")

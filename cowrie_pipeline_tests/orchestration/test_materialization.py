@@ -20,11 +20,9 @@ from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import session_summaries
-from cowrie_pipeline_tests.cli.in_process import THIRD_PARTY_WARNINGS, only_environment
+from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import environment
 from cowrie_pipeline_tests.steps.made_days import closed, command, connect, login, rows, span, write_log
-
-pytestmark = THIRD_PARTY_WARNINGS
 
 ALL_ASSETS = {"raw_sessions", "ip_inventory", "asn_inventory", "session_snapshots", "asn_session_counts"}
 # one session on the first day, two on the second, none on the third, three on the fourth

@@ -1,0 +1,183 @@
+"""What is measured, each task in a process of its own: `python -m benchmarks.tasks NAME ARGUMENTS`.
+
+A task takes a JSON object of arguments and prints a JSON object of numbers. Seconds are those of the work alone:
+imports, opening databases and reading the list of addresses come before.
+
+Belongs here: the work and the references. Does not belong here: input (inputs.py), verdicts (figures.py).
+"""
+
+import gzip
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import perf_counter
+from typing import Any, BinaryIO, cast
+
+from sqlalchemy import event, func, select
+
+from benchmarks.inputs import DAYS, FIRST_DAY
+from cowrie_pipeline.enrichment.build import build_cascade
+from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.inventories import due_addresses, enrich_addresses
+from cowrie_pipeline.steps.raw_sessions import load_days
+from cowrie_pipeline.steps.scan_logs import scan_logs
+from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, session_summaries
+
+Numbers = dict[str, Any]
+
+_ALL_DAYS = DayRange(FIRST_DAY, FIRST_DAY + timedelta(days=DAYS - 1))
+_NOW = datetime(2026, 4, 1, tzinfo=UTC)
+_READ_AT_ONCE = 1 << 20
+
+
+def parse_lines(*, logs: str) -> Numbers:
+    """Read each line of the files and parse it, nothing else: what loading is held against."""
+    import orjson
+
+    files = sorted(path for path in Path(logs).rglob("cowrie.json*"))
+    lines = 0
+    started = perf_counter()
+    for path in files:
+        with _open_log(path) as file:
+            for line in file:
+                orjson.loads(line)
+                lines += 1
+    return {"seconds": perf_counter() - started, "lines": lines}
+
+
+def _open_log(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", gzip.open(path)), _READ_AT_ONCE))
+    return path.open("rb", buffering=_READ_AT_ONCE)
+
+
+def load(*, url: str, logs: str) -> Numbers:
+    """Read logs and make the sessions of all their days."""
+    warehouse = Warehouse(url)
+    started, cpu_before = perf_counter(), _cpu_seconds()
+    scan = scan_logs(warehouse, [logs], settings=Settings(), now=_NOW)
+    scanned = perf_counter()
+    load_days(warehouse, _ALL_DAYS, now=_NOW)
+    ended, cpu_after = perf_counter(), _cpu_seconds()
+    with warehouse.read() as connection:
+        sessions = connection.execute(select(func.count()).select_from(session_summaries)).scalar_one()
+    return {
+        "seconds": ended - started,
+        "scan_seconds": scanned - started,
+        "sessions_seconds": ended - scanned,
+        "cpu_seconds": cpu_after - cpu_before,
+        "events": scan.events,
+        "lines": scan.lines,
+        "sessions": sessions,
+    }
+
+
+def check_fresh(*, url: str, geoip: str) -> Numbers:
+    """Ask which addresses of all days are due, when none is."""
+    warehouse = Warehouse(url)
+    cascade = build_cascade(Settings(geoip_dir=Path(geoip), cymru_enabled=False), {})
+    statements = 0
+
+    def count(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+
+    with warehouse.read() as connection:
+        event.listen(connection, "before_cursor_execute", count)
+        started = perf_counter()
+        due = due_addresses(connection, _ALL_DAYS, sources=cascade.signature, now=_NOW)
+        seconds = perf_counter() - started
+        event.remove(connection, "before_cursor_execute", count)
+        addresses = connection.execute(select(func.count()).select_from(ip_inventory)).scalar_one()
+    return {"seconds": seconds, "statements": statements, "due": len(due), "addresses": addresses}
+
+
+def read_geoip(*, geoip: str, addresses: str) -> Numbers:
+    """Ask geoip2's reader for city and ASN of each address: what enrichment by MaxMind is held against."""
+    import geoip2.database
+
+    asked = Path(addresses).read_text(encoding="ascii").split()
+    with (
+        geoip2.database.Reader(Path(geoip, "GeoLite2-City.mmdb")) as cities,
+        geoip2.database.Reader(Path(geoip, "GeoLite2-ASN.mmdb")) as networks,
+    ):
+        started = perf_counter()
+        for address in asked:
+            cities.city(address)
+            networks.asn(address)
+        seconds = perf_counter() - started
+    return {"seconds": seconds, "addresses": len(asked)}
+
+
+def enrich(*, url: str, geoip: str, resolver: str | None, max_in_flight: int) -> Numbers:
+    """Look up every address of all days and write both inventories; by Team Cymru if there is a resolver."""
+    warehouse = Warehouse(url)
+    settings = Settings(
+        geoip_dir=Path(geoip),
+        cymru_enabled=resolver is not None,
+        cymru_resolver=resolver,
+        cymru_max_in_flight=max_in_flight,
+    )
+    with build_cascade(settings, {}) as cascade:
+        started, cpu_before = perf_counter(), _cpu_seconds()
+        report = enrich_addresses(warehouse, cascade, _ALL_DAYS, now=_NOW)
+        seconds, cpu_seconds = perf_counter() - started, _cpu_seconds() - cpu_before
+    with warehouse.read() as connection:
+        known = select(func.count()).select_from(ip_inventory).where(ip_inventory.c.current_asn.is_not(None))
+        return {
+            "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "addresses": report.addresses_due,
+            "addresses_with_asn": connection.execute(known).scalar_one(),
+            "networks": connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one(),
+        }
+
+
+def name_server(*, delay_seconds: float, networks: int) -> Numbers:
+    """Answer on loopback as Team Cymru does, each question after a delay, until standard input says something."""
+    from cowrie_pipeline_tests.contract.name_server import NameServer, Zone
+
+    def answer(name: str) -> list[str | list[str]] | None:
+        labels = name.split(".")
+        if labels[0].startswith("as"):
+            asn = labels[0].removeprefix("as")
+            return [f"{asn} | US | arin | 2002-01-04 | AS{asn} - Network {asn}, US"]
+        # `d.c.b.a.origin.asn.cymru.com.`
+        prefix = ".".join(reversed(labels[1:4]))
+        number = 64_000_000 + (int(labels[1]) * 256 + int(labels[2])) % networks
+        return [f"{number} | {prefix}.0/24 | US | arin | 1998-09-25"]
+
+    with NameServer(Zone(default=answer, delay_seconds=delay_seconds)) as server:
+        print(server.address, flush=True)
+        sys.stdin.readline()
+    return {"questions": len(server.questions), "max_in_flight": server.max_in_flight}
+
+
+def _cpu_seconds() -> float:
+    """Return the processor time of this process and of its children that have ended; a database server's is not in it.
+
+    Whoever else uses the machine makes work take longer, and hardly costs it more.
+    """
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+_TASKS: dict[str, Callable[..., Numbers]] = {
+    task.__name__: task for task in (parse_lines, load, check_fresh, read_geoip, enrich, name_server)
+}
+
+
+def main(arguments: Iterable[str]) -> None:
+    """Do the task that is named and print what it counted."""
+    name, text = arguments
+    print(json.dumps(_TASKS[name](**json.loads(text))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
