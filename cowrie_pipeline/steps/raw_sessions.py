@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, Table, Text, delete, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Row, Table, Text, delete, func, insert, select, union, update
 
 from cowrie_pipeline.cowrie.fold import (
     ClientKey,
@@ -72,6 +72,7 @@ _DETAILS = (
     (client_keys, ClientKey._fields, "client_keys"),
 )
 # As in session_days, but for the counts by event id: PostgreSQL finds no smallest of two JSON documents.
+_STAGED = "staged_session_days"
 _STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields} | {"event_counts": Text()}
 
 
@@ -164,27 +165,31 @@ def _make(connection: Connection, days: Mapping[date, int], folder: DayFolder, n
     """Replace the rows of `days`, given with the number of their events."""
     with (
         staged(connection, "touched_sessions", {"session_key": BigInteger()}) as touched,
+        staged(connection, "changed_sessions", {"session_key": BigInteger()}) as changed,
         staged(connection, "touched_addresses", {"ip_address": INET}) as addresses,
     ):
         of_days = session_days.c.day.in_(list(days))
-        touch_sessions = insert(touched).from_select(
-            ["session_key"], select(session_days.c.session_key).where(of_days).distinct()
+        # what the days held before changes too
+        connection.execute(
+            insert(changed).from_select(["session_key"], select(session_days.c.session_key).where(of_days).distinct())
         )
-        touch_addresses = insert(addresses).from_select(
-            ["ip_address"],
-            select(session_days.c.source_ip).where(of_days, session_days.c.source_ip.is_not(None)).distinct(),
+        connection.execute(
+            insert(addresses).from_select(
+                ["ip_address"],
+                select(session_days.c.source_ip).where(of_days, session_days.c.source_ip.is_not(None)).distinct(),
+            )
         )
-        # what the days held before is touched too
-        connection.execute(touch_sessions)
-        connection.execute(touch_addresses)
         _remove(connection, list(days))
-        counts = _write_days(connection, days, folder)
-        entangled = _link(connection, touched, DayRange(min(days), max(days)))
-        connection.execute(touch_sessions)
-        connection.execute(touch_addresses)
-        analyze(connection, touched)
-        analyze(connection, addresses)
-        _add_addresses(connection, now)
+        writer = _DayWriter(connection, touched, addresses, now)
+        counts: dict[date, tuple[int, int]] = {}
+        for day, folded in folder.fold_all(_segments(connection, days)):
+            writer.write(folded.rows)
+            counts[day] = (days[day], folded.events_without_session)
+        for day, events in days.items():
+            if events > _EVENTS_AT_ONCE:
+                counts[day] = (events, writer.write_flood(day))
+        entangled = _link(connection, changed, DayRange(min(days), max(days)))
+        _roll_up_shared(connection, touched, changed, list(days))
         # also of sessions that lost a day, or gained events that name no address
         connection.execute(
             insert(addresses).from_select(
@@ -195,7 +200,6 @@ def _make(connection: Connection, days: Mapping[date, int], folder: DayFolder, n
                 ),
             )
         )
-        connection.exec_driver_sql(read_sql("transforms/roll_up_sessions", connection.dialect.name).statement)
         connection.execute(
             delete(session_summaries).where(
                 session_summaries.c.session_key.in_(select(touched.c.session_key)),
@@ -204,6 +208,7 @@ def _make(connection: Connection, days: Mapping[date, int], folder: DayFolder, n
                 .exists(),
             )
         )
+        analyze(connection, addresses)
         connection.exec_driver_sql(read_sql("transforms/recount_addresses", connection.dialect.name).statement)
         _recount_networks(connection, addresses)
     _note_days(connection, counts, now)
@@ -221,33 +226,63 @@ def _remove(connection: Connection, days: list[date]) -> None:
         connection.execute(delete(session_days).where(session_days.c.day == day))
 
 
-def _write_days(connection: Connection, days: Mapping[date, int], folder: DayFolder) -> dict[date, tuple[int, int]]:
-    """Write what sessions did on each day; return its events, and how many of them belong to no session."""
-    counts = {}
-    segments = ((day, segments_of(connection, day)) for day, events in days.items() if events <= _EVENTS_AT_ONCE)
-    for day, folded in folder.fold_all(segments):
-        insert_rows(connection, session_days, SessionDayRow._fields, folded.rows.session_days)
-        _write_details(connection, folded.rows)
-        counts[day] = (days[day], folded.events_without_session)
-    for day, events in days.items():
-        if events > _EVENTS_AT_ONCE:
-            counts[day] = (events, _write_flood(connection, day))
-    return counts
+def _segments(connection: Connection, days: Mapping[date, int]) -> Iterator[tuple[date, Iterator[bytes]]]:
+    """Yield the segments of each day that can be held."""
+    return ((day, segments_of(connection, day)) for day, events in days.items() if events <= _EVENTS_AT_ONCE)
 
 
-def _write_flood(connection: Connection, day: date) -> int:
-    """Write a day that is too large to be held, a part at a time; return its events that belong to no session."""
-    fold = DayFold(day)
-    with staged(connection, "staged_session_days", _STAGED_COLUMNS) as parts:
-        for segment in segments_of(connection, day):
-            fold.add_lines(lines_of(segment))
-            rows = fold.take()
-            insert_rows(connection, parts, SessionDayRow._fields, rows.session_days)
-            _write_details(connection, rows)
-        connection.exec_driver_sql("CREATE INDEX staged_session_days_key ON staged_session_days (session_day_key)")
-        analyze(connection, parts)
-        connection.exec_driver_sql(read_sql("transforms/merge_session_days", connection.dialect.name).statement)
-    return fold.events_without_session
+class _DayWriter:
+    """Writes what sessions did on a day: addresses first, then sessions, their days, and what they did.
+
+    In this order no row ever names one that is not there yet. On SQLite that is also much faster: a deferred foreign
+    key that is broken for a while is looked up again for every row that might mend it.
+    """
+
+    def __init__(self, connection: Connection, touched: Table, addresses: Table, now: datetime) -> None:
+        self._connection = connection
+        self._touched = touched
+        self._addresses = addresses
+        self._now = now
+
+    def write(self, rows: FoldedRows) -> None:
+        """Write a day that is held as a whole."""
+        with staged(self._connection, _STAGED, _STAGED_COLUMNS, rows.session_days) as parts:
+            self._write_sessions(parts)
+        _write_details(self._connection, rows)
+
+    def write_flood(self, day: date) -> int:
+        """Write a day that is too large to be held, a part at a time; return its events that belong to no session."""
+        fold = DayFold(day)
+        with staged(self._connection, _STAGED, _STAGED_COLUMNS) as parts:
+            for segment in segments_of(self._connection, day):
+                fold.add_lines(lines_of(segment))
+                rows = fold.take()
+                insert_rows(self._connection, parts, SessionDayRow._fields, rows.session_days)
+                _write_details(self._connection, rows)
+            self._connection.exec_driver_sql(f"CREATE INDEX {_STAGED}_key ON {_STAGED} (session_key)")
+            analyze(self._connection, parts)
+            self._write_sessions(parts)
+        return fold.events_without_session
+
+    def _write_sessions(self, parts: Table) -> None:
+        """Write the sessions of one day, as if they had no other; those that have are rolled up at the end."""
+        connection, dialect = self._connection, self._connection.dialect.name
+        connection.execute(
+            insert(self._addresses).from_select(
+                ["ip_address"], select(parts.c.source_ip).where(parts.c.source_ip.is_not(None)).distinct()
+            )
+        )
+        statement = (
+            f"INSERT INTO ip_inventory (ip_address, created_at) SELECT DISTINCT source_ip, :now FROM {_STAGED} "  # noqa: S608
+            "WHERE source_ip IS NOT NULL ORDER BY source_ip ON CONFLICT (ip_address) DO NOTHING"
+        )
+        connection.execute(with_parameters(statement, now=self._now))
+        connection.execute(insert(self._touched).from_select(["session_key"], select(parts.c.session_key).distinct()))
+        analyze(connection, self._touched)
+        roll_up = read_sql("transforms/roll_up_sessions", dialect).statement
+        connection.exec_driver_sql(roll_up.replace("session_days", _STAGED))
+        connection.execute(delete(self._touched))
+        connection.exec_driver_sql(read_sql("transforms/merge_session_days", dialect).statement)
 
 
 def _write_details(connection: Connection, rows: FoldedRows) -> None:
@@ -255,14 +290,19 @@ def _write_details(connection: Connection, rows: FoldedRows) -> None:
         insert_rows(connection, table, columns, getattr(rows, name))
 
 
-def _add_addresses(connection: Connection, now: datetime) -> None:
-    """Make inventory rows for addresses never seen, before any session names them."""
-    statement = (
-        "INSERT INTO ip_inventory (ip_address, created_at) "
-        "SELECT DISTINCT ip_address, :now FROM touched_addresses WHERE true ORDER BY ip_address "
-        "ON CONFLICT (ip_address) DO NOTHING"
+def _roll_up_shared(connection: Connection, touched: Table, changed: Table, days: list[date]) -> None:
+    """Roll up the sessions of `days` that have several days, and those that have changed otherwise.
+
+    Only a day that may continue another can belong to the session of another, so few are looked at.
+    """
+    shared = select(session_days.c.session_key).where(
+        session_days.c.may_continue,
+        session_days.c.day.in_(days),
+        session_days.c.session_key != session_days.c.session_day_key,
     )
-    connection.execute(with_parameters(statement, now=now))
+    connection.execute(insert(touched).from_select(["session_key"], union(select(changed.c.session_key), shared)))
+    analyze(connection, touched)
+    connection.exec_driver_sql(read_sql("transforms/roll_up_sessions", connection.dialect.name).statement)
 
 
 def _recount_networks(connection: Connection, addresses: Table) -> None:
@@ -282,7 +322,7 @@ def _recount_networks(connection: Connection, addresses: Table) -> None:
         connection.exec_driver_sql(read_sql("transforms/recount_networks", connection.dialect.name).statement)
 
 
-def _link(connection: Connection, touched: Table, days: DayRange) -> set[date]:
+def _link(connection: Connection, changed: Table, days: DayRange) -> set[date]:
     """Give days that are one session one key, and move what belongs to the old keys.
 
     Two days are linked only if the later one does not begin with a connection, so only the few sessions of which that
@@ -317,7 +357,7 @@ def _link(connection: Connection, touched: Table, days: DayRange) -> set[date]:
         _move_day(connection, row, session_of[row.session_day_key])
     if moved:
         keys = {row.session_key for row in moved} | {session_of[row.session_day_key] for row in moved}
-        connection.execute(insert(touched), [{"session_key": key} for key in sorted(keys)])
+        connection.execute(insert(changed), [{"session_key": key} for key in sorted(keys)])
         _keep_snapshots(
             connection,
             {

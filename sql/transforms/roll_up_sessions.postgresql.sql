@@ -25,7 +25,7 @@ SELECT
             SELECT jsonb_object_agg(event_id, events)
             FROM (
                 SELECT each.key AS event_id, SUM(each.value::bigint) AS events
-                FROM session_days AS part, jsonb_each_text(part.event_counts) AS each
+                FROM session_days AS part, jsonb_each_text(part.event_counts::jsonb) AS each
                 WHERE part.session_key = session_days.session_key
                 GROUP BY each.key
             ) AS counted
