@@ -180,14 +180,7 @@ def _make(connection: Connection, days: Mapping[date, int], folder: DayFolder, n
             )
         )
         _remove(connection, list(days))
-        writer = _DayWriter(connection, touched, addresses, now)
-        counts: dict[date, tuple[int, int]] = {}
-        for day, folded in folder.fold_all(_segments(connection, days)):
-            writer.write(folded.rows)
-            counts[day] = (days[day], folded.events_without_session)
-        for day, events in days.items():
-            if events > _EVENTS_AT_ONCE:
-                counts[day] = (events, writer.write_flood(day))
+        counts = _write_days(connection, days, folder, touched=touched, addresses=addresses, now=now)
         entangled = _link(connection, changed, DayRange(min(days), max(days)))
         _roll_up_shared(connection, touched, changed, list(days))
         # also of sessions that lost a day, or gained events that name no address
@@ -231,63 +224,69 @@ def _segments(connection: Connection, days: Mapping[date, int]) -> Iterator[tupl
     return ((day, segments_of(connection, day)) for day, events in days.items() if events <= _EVENTS_AT_ONCE)
 
 
-class _DayWriter:
-    """Writes what sessions did on a day: addresses first, then sessions, their days, and what they did.
+def _write_days(
+    connection: Connection,
+    days: Mapping[date, int],
+    folder: DayFolder,
+    *,
+    touched: Table,
+    addresses: Table,
+    now: datetime,
+) -> dict[date, tuple[int, int]]:
+    """Write what sessions did on each day; return its events, and how many of them belong to no session.
 
-    In this order no row ever names one that is not there yet. On SQLite that is also much faster: a deferred foreign
-    key that is broken for a while is looked up again for every row that might mend it.
+    Sessions are staged for all days and written together: their keys are spread over the whole table, and each of its
+    pages is touched once instead of once for each day.
     """
-
-    def __init__(self, connection: Connection, touched: Table, addresses: Table, now: datetime) -> None:
-        self._connection = connection
-        self._touched = touched
-        self._addresses = addresses
-        self._now = now
-
-    def write(self, rows: FoldedRows) -> None:
-        """Write a day that is held as a whole."""
-        with staged(self._connection, _STAGED, _STAGED_COLUMNS, rows.session_days) as parts:
-            self._write_sessions(parts)
-        _write_details(self._connection, rows)
-
-    def write_flood(self, day: date) -> int:
-        """Write a day that is too large to be held, a part at a time; return its events that belong to no session."""
-        fold = DayFold(day)
-        with staged(self._connection, _STAGED, _STAGED_COLUMNS) as parts:
-            for segment in segments_of(self._connection, day):
+    counts: dict[date, tuple[int, int]] = {}
+    with staged(connection, _STAGED, _STAGED_COLUMNS) as parts:
+        for day, folded in folder.fold_all(_segments(connection, days)):
+            _write_parts(connection, parts, folded.rows)
+            counts[day] = (days[day], folded.events_without_session)
+        floods = [day for day, events in days.items() if events > _EVENTS_AT_ONCE]
+        for day in floods:
+            fold = DayFold(day)
+            for segment in segments_of(connection, day):
                 fold.add_lines(lines_of(segment))
-                rows = fold.take()
-                insert_rows(self._connection, parts, SessionDayRow._fields, rows.session_days)
-                _write_details(self._connection, rows)
-            self._connection.exec_driver_sql(f"CREATE INDEX {_STAGED}_key ON {_STAGED} (session_key)")
-            analyze(self._connection, parts)
-            self._write_sessions(parts)
-        return fold.events_without_session
-
-    def _write_sessions(self, parts: Table) -> None:
-        """Write the sessions of one day, as if they had no other; those that have are rolled up at the end."""
-        connection, dialect = self._connection, self._connection.dialect.name
-        connection.execute(
-            insert(self._addresses).from_select(
-                ["ip_address"], select(parts.c.source_ip).where(parts.c.source_ip.is_not(None)).distinct()
-            )
-        )
-        statement = (
-            f"INSERT INTO ip_inventory (ip_address, created_at) SELECT DISTINCT source_ip, :now FROM {_STAGED} "  # noqa: S608
-            "WHERE source_ip IS NOT NULL ORDER BY source_ip ON CONFLICT (ip_address) DO NOTHING"
-        )
-        connection.execute(with_parameters(statement, now=self._now))
-        connection.execute(insert(self._touched).from_select(["session_key"], select(parts.c.session_key).distinct()))
-        analyze(connection, self._touched)
-        roll_up = read_sql("transforms/roll_up_sessions", dialect).statement
-        connection.exec_driver_sql(roll_up.replace("session_days", _STAGED))
-        connection.execute(delete(self._touched))
-        connection.exec_driver_sql(read_sql("transforms/merge_session_days", dialect).statement)
+                _write_parts(connection, parts, fold.take())
+            counts[day] = (days[day], fold.events_without_session)
+        if floods:  # their sessions come in parts, which are looked for
+            connection.exec_driver_sql(f"CREATE INDEX {_STAGED}_key ON {_STAGED} (session_key)")
+        analyze(connection, parts)
+        _write_sessions(connection, parts, touched, addresses, now)
+    return counts
 
 
-def _write_details(connection: Connection, rows: FoldedRows) -> None:
+def _write_parts(connection: Connection, parts: Table, rows: FoldedRows) -> None:
+    """Stage what sessions did, and write the details of it."""
+    insert_rows(connection, parts, SessionDayRow._fields, rows.session_days)
     for table, columns, name in _DETAILS:
         insert_rows(connection, table, columns, getattr(rows, name))
+
+
+def _write_sessions(connection: Connection, parts: Table, touched: Table, addresses: Table, now: datetime) -> None:
+    """Write staged sessions as if each had one day only; those that have more are rolled up again later.
+
+    Addresses are written before the sessions that name them, and sessions before their days.
+    """
+    dialect = connection.dialect.name
+    connection.execute(
+        insert(addresses).from_select(
+            ["ip_address"], select(parts.c.source_ip).where(parts.c.source_ip.is_not(None)).distinct()
+        )
+    )
+    statement = (
+        f"INSERT INTO ip_inventory (ip_address, created_at) SELECT DISTINCT source_ip, :now FROM {_STAGED} "  # noqa: S608
+        "WHERE source_ip IS NOT NULL ORDER BY source_ip ON CONFLICT (ip_address) DO NOTHING"
+    )
+    connection.execute(with_parameters(statement, now=now))
+    connection.execute(insert(touched).from_select(["session_key"], select(parts.c.session_key).distinct()))
+    analyze(connection, touched)
+    # the same statement that rolls up session_days, over the staged rows
+    roll_up = read_sql("transforms/roll_up_sessions", dialect).statement
+    connection.exec_driver_sql(roll_up.replace("session_days", _STAGED))
+    connection.execute(delete(touched))
+    connection.exec_driver_sql(read_sql("transforms/merge_session_days", dialect).statement)
 
 
 def _roll_up_shared(connection: Connection, touched: Table, changed: Table, days: list[date]) -> None:

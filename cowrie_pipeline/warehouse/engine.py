@@ -142,7 +142,6 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
         "synchronous = NORMAL",
         "foreign_keys = ON",
         f"cache_size = -{_CACHE_KIB}",
-        "temp_store = MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
 
