@@ -37,6 +37,11 @@ _DAYS_SHOWN = 14
 def show_status(settings: Settings, *, as_json: bool) -> int:
     """Print days, rows, coverage by field and source, dead letters and last runs; return the exit code."""
     warehouse = Warehouse(settings.database_url)
+    if warehouse.is_missing:
+        raise WarehouseError(
+            f"there is no database {warehouse.safe_url}: `cowrie-pipeline run --logs PATH` makes it, "
+            "`cowrie-pipeline demo` shows how"
+        )
     try:
         with warehouse.read() as connection:
             version = version_of(connection)
@@ -163,7 +168,7 @@ def _print(url: str, state: dict[str, Any]) -> None:
         [
             (
                 run["step"],
-                f"{run['first_day']} to {run['last_day']}",
+                f"{run['first_day']} to {run['last_day']}" if run["first_day"] else "-",
                 f"{run['started_at']:%Y-%m-%d %H:%M:%S}",
                 round(run["seconds"], 2),
                 ", ".join(f"{name} {value}" for name, value in run["report"].items()),

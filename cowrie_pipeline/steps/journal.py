@@ -31,20 +31,23 @@ class Entry:
 
 
 @contextmanager
-def journaled(warehouse: Warehouse, step: str, days: DayRange) -> Iterator[Entry]:
+def journaled(warehouse: Warehouse, step: str, days: DayRange | None) -> Iterator[Entry]:
     """Write down that `step` was done for `days`; whoever does it sets the entry's `report`.
 
-    Work that failed is not written down: Dagster's event log has it, with its error.
+    Work that came to nothing, and has no report, is not written down; nor is work that failed: Dagster's event log has
+    it, with its error.
     """
     started_at = datetime.now(UTC)
     entry = Entry()
     yield entry
+    if not entry.report:
+        return
     with warehouse.begin() as connection:
         connection.execute(
             insert(step_runs).values(
                 step=step,
-                first_day=days.first,
-                last_day=days.last,
+                first_day=days.first if days else None,
+                last_day=days.last if days else None,
                 started_at=started_at,
                 seconds=entry.seconds,
                 report=dict(entry.report),

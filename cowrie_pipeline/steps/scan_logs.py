@@ -24,6 +24,7 @@ from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, read_blocks, s
 from cowrie_pipeline.cowrie.text import escape_text, sample_of, unescape_text
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.log_store import (
     DeadLetter,
@@ -115,6 +116,20 @@ def scan_logs(
     Returns:
         The accounting of all files named, read now or before.
     """
+    with journaled(warehouse, "scan_logs", None) as entry:
+        report = _scan(warehouse, paths, settings, now, on_progress)
+        if report.files_read:
+            entry.report = {
+                "files_read": report.files_read,
+                "lines_read": report.lines_read,
+                "events_read": report.events_read,
+            }
+    return report
+
+
+def _scan(
+    warehouse: Warehouse, paths: Sequence[str], settings: Settings, now: datetime, on_progress: OnProgress
+) -> ScanReport:
     discovery = find_logs(paths)
     problems = list(discovery.problems)
     records: list[FileRecord] = []

@@ -48,6 +48,11 @@ class Warehouse:
         return self.engine.dialect.name
 
     @property
+    def is_missing(self) -> bool:
+        """Whether this is SQLite and its file is not there; opening it would make it."""
+        return self.dialect == "sqlite" and not Path(self.url.database or "").exists()
+
+    @property
     def safe_url(self) -> str:
         """The URL without its password."""
         return self.url.render_as_string(hide_password=True)

@@ -135,6 +135,7 @@ def test_status_shows_a_filled_database(tmp_path: Path, logs: Path, databases: D
     assert state["days"] == {"first": "2026-03-01", "last": "2026-03-01", "loaded": 1, "read_but_not_loaded": 0}
     assert state["files"]["lines"] == state["files"]["events"] > 0
     assert {run["step"] for run in state["last_runs"]} == {
+        "scan_logs",
         "raw_sessions",
         "ip_inventory",
         "session_snapshots",

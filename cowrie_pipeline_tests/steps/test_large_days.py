@@ -1,7 +1,9 @@
 """Days made in other ways because there is much of them: by processes beside this one, or a part at a time."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -23,7 +25,7 @@ PLAN = SyntheticPlan(seed=5, first_day=date(2026, 11, 1), days=3, sessions_per_d
 DAYS = DayRange(date(2026, 11, 1), date(2026, 11, 3))
 
 
-def facts_of_a_load(databases: Databases, folder: Path, settings: Settings) -> dict[str, list[object]]:
+def facts_of_a_load(databases: Databases, folder: Path, settings: Settings) -> dict[str, list[Mapping[str, Any]]]:
     warehouse = Warehouse(databases.fresh())
     scan_logs.scan_logs(warehouse, [str(folder)], settings=settings, now=NOW)
     raw_sessions.load_days(warehouse, DAYS, now=NOW)

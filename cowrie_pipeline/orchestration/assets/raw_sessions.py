@@ -49,7 +49,7 @@ def build_raw_sessions(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDef
             for problem in scan.problems:
                 context.log.warning("%s: %s", problem.path, problem.reason)
             report = load_days(pipeline.warehouse, days, now=now, on_progress=progress_of("raw_sessions"))
-            entry.report = {"files_read": scan.files_read, "lines_read": scan.lines_read, "days_made": len(report.made)}
+            entry.report = {"days_made": len(report.made), "days_up_to_date": len(days) - len(report.made)}
         with pipeline.warehouse.read() as connection:
             of_days = {
                 day: {
