@@ -93,8 +93,8 @@ def show_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
         with _bars() as update, listening(update):
             yield update
     else:
-        with listening(_plain_lines()):
-            yield _plain_lines()
+        with listening(_print_when_done):
+            yield _print_when_done
 
 
 def _show_nothing(step: str, done: int, total: int) -> None:
@@ -115,9 +115,6 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-def _plain_lines() -> Callable[[str, int, int], None]:
-    def update(step: str, done: int, total: int) -> None:
-        if done == total:
-            ERR.print(f"{step}: {done:,} of {total:,}", markup=False)
-
-    return update
+def _print_when_done(step: str, done: int, total: int) -> None:
+    if done == total:
+        ERR.print(f"{step}: {done:,} of {total:,}", markup=False)

@@ -13,7 +13,7 @@ from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, networks, write_logs
 from cowrie_pipeline.enrichment.made_geoip import GeoRow, write_geoip
 from cowrie_pipeline.settings import Settings, export_settings
 
-__all__ = ["run_demo", "write_synthetic_logs"]
+__all__ = ["run_demo", "run_ui", "write_synthetic_logs"]
 
 _DAYS = 4
 _SESSIONS_PER_DAY = 600
@@ -29,9 +29,13 @@ def write_synthetic_logs(plan: SyntheticPlan, folder: Path, geoip: Path | None, 
         markup=False,
     )
     if geoip is not None:
-        write_geoip(geoip, (GeoRow(**asdict(network)) for network in networks(plan)))
+        _write_geoip(plan, geoip)
         OUT.print(f"{geoip}: made City and ASN databases that know them", markup=False)
     return 0
+
+
+def _write_geoip(plan: SyntheticPlan, folder: Path) -> None:
+    write_geoip(folder, (GeoRow(**asdict(network)) for network in networks(plan)))
 
 
 def run_demo(settings: Settings, *, as_json: bool) -> int:
@@ -52,7 +56,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> int:
     if not as_json:
         OUT.print("Writing synthetic logs: invented attackers, invented networks, nothing leaves this machine.")
     write_logs(plan, folder / "logs")
-    write_geoip(folder / "geoip", (GeoRow(**asdict(network)) for network in networks(plan)))
+    _write_geoip(plan, folder / "geoip")
     _use_demo(folder)
     code = run_pipeline(Settings.from_environment(), None, None, as_json=as_json)
     if not as_json:

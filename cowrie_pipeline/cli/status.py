@@ -7,12 +7,10 @@ from sqlalchemy import Connection, func, select
 
 from cowrie_pipeline.cli.console import OUT, print_json, print_line, print_table
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.checks import coverage_by_day
+from cowrie_pipeline.steps.checks import coverage_by_day, look_ups_by_day
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.schema import newest_version, version_of
-from cowrie_pipeline.warehouse.sql_files import read_sql
-from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import dead_letters, loaded_days, log_files, log_segments, metadata, step_runs
 
 __all__ = ["show_status"]
@@ -127,13 +125,10 @@ def _coverage(connection: Connection, days: DayRange) -> dict[str, float]:
 
 
 def _sources(connection: Connection, days: DayRange) -> dict[str, dict[str, int]]:
-    statement = read_sql("reports/coverage_by_source", connection.dialect.name).statement
     sources: dict[str, dict[str, int]] = {}
-    for _, source, status, addresses in connection.execute(
-        with_parameters(statement, first_day=days.first, last_day=days.last)
-    ):
+    for _, source, status, addresses in look_ups_by_day(connection, days):
         of_source = sources.setdefault(source, {})
-        of_source[status or "unknown"] = of_source.get(status or "unknown", 0) + addresses
+        of_source[status] = of_source.get(status, 0) + addresses
     return sources
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union
 
 from msgspec import Meta, Raw, Struct
 
-__all__ = ["EVENT_TYPES", "AnyKnownEvent", "CowrieEvent", "UnknownEvent", "event_id_of"]
+__all__ = ["EVENT_IDS", "EVENT_TYPES", "AnyKnownEvent", "CowrieEvent", "UnknownEvent", "event_id_of"]
 
 _ABSENT = Raw(b"")
 
@@ -378,11 +378,11 @@ def _tagged(base: type[CowrieEvent]) -> dict[str, type[CowrieEvent]]:
 
 
 EVENT_TYPES: dict[str, type[CowrieEvent]] = _tagged(CowrieEvent)
-_EVENT_IDS = {each: event_id for event_id, each in EVENT_TYPES.items()}
+EVENT_IDS = {each: event_id for event_id, each in EVENT_TYPES.items()}
 
 AnyKnownEvent = Union[tuple(EVENT_TYPES.values())]  # type: ignore[valid-type]  # noqa: UP007 - made from the table
 
 
 def event_id_of(event: CowrieEvent) -> str:
     """Return Cowrie's id of an event, such as `cowrie.login.failed`."""
-    return event.event_id if isinstance(event, UnknownEvent) else _EVENT_IDS[type(event)]
+    return event.event_id if isinstance(event, UnknownEvent) else EVENT_IDS[type(event)]

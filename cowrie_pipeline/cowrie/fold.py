@@ -15,7 +15,7 @@ import msgspec
 from cowrie_pipeline.cowrie import events
 from cowrie_pipeline.cowrie.addresses import source_address
 from cowrie_pipeline.cowrie.decode import Oddities, decode_event, duration_ms, utc_text
-from cowrie_pipeline.cowrie.events import EVENT_TYPES, CowrieEvent, UnknownEvent
+from cowrie_pipeline.cowrie.events import EVENT_IDS, CowrieEvent, UnknownEvent
 from cowrie_pipeline.cowrie.sessions import session_day_key
 from cowrie_pipeline.cowrie.text import escape_text
 
@@ -32,7 +32,6 @@ __all__ = [
 
 _SHA256_LENGTH = 64
 _encode_counts = msgspec.json.Encoder(order="deterministic").encode
-_EVENT_IDS: dict[type[CowrieEvent] | str, str] = {kind: event_id for event_id, kind in EVENT_TYPES.items()}
 
 
 class SessionDayRow(NamedTuple):
@@ -143,6 +142,11 @@ def _largest(one: str | None, other: str | None) -> str | None:
     return other if one is None or (other is not None and other > one) else one
 
 
+def _id_of(kind: type[CowrieEvent] | str) -> str:
+    """Return the event id of what is counted: a type of event, or the id of an event without one."""
+    return kind if isinstance(kind, str) else EVENT_IDS[kind]
+
+
 class _Part:
     """What one session did on the day, so far."""
 
@@ -209,7 +213,7 @@ class _Part:
             count(events.TunnelRequest, 0),
             _escaped(self.client_version),
             _escaped(self.hassh),
-            _encode_counts({_EVENT_IDS.get(kind, kind): n for kind, n in self.counts.items()}).decode(),
+            _encode_counts({_id_of(kind): n for kind, n in self.counts.items()}).decode(),
         )
 
 

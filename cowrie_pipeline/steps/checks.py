@@ -22,7 +22,16 @@ from cowrie_pipeline.warehouse.sql_files import read_sql, sql_files
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import log_files
 
-__all__ = ["Check", "CheckResult", "Coverage", "Severity", "all_checks", "coverage_by_day", "judge_coverage"]
+__all__ = [
+    "Check",
+    "CheckResult",
+    "Coverage",
+    "Severity",
+    "all_checks",
+    "coverage_by_day",
+    "judge_coverage",
+    "look_ups_by_day",
+]
 
 _ROWS_SHOWN = 20
 # Cowrie's first version is of 2014.
@@ -124,17 +133,24 @@ _NOT_JUDGED = frozenset({"geo_city", "ip_type", "is_scanner", "organization_coun
 _ANSWERED = frozenset({"hit", "not_found"})
 
 
+def look_ups_by_day(connection: Connection, days: DayRange) -> list[tuple[date, str, str, int]]:
+    """Return day, source, outcome and number of addresses, of every source that `enrichment` has something from."""
+    statement = read_sql("reports/coverage_by_source", connection.dialect.name).statement
+    rows = connection.execute(with_parameters(statement, first_day=days.first, last_day=days.last))
+    return [
+        (day if isinstance(day, date) else date.fromisoformat(day), source, status or "unknown", addresses)
+        for day, source, status, addresses in rows
+    ]
+
+
 def answers_by_day(connection: Connection, days: DayRange) -> list[Coverage]:
     """Return, for each source and day, of how many of the addresses that it was asked about it said something.
 
     What a source says of itself is in `enrichment`; one that was not needed for an address is not counted.
     """
-    statement = read_sql("reports/coverage_by_source", connection.dialect.name).statement
     asked, answered = Counter[tuple[date, str]](), Counter[tuple[date, str]]()
-    for day, source, status, addresses in connection.execute(
-        with_parameters(statement, first_day=days.first, last_day=days.last)
-    ):
-        key = (day if isinstance(day, date) else date.fromisoformat(day), source)
+    for day, source, status, addresses in look_ups_by_day(connection, days):
+        key = (day, source)
         if status != "not_applicable":
             asked[key] += addresses
         if status in _ANSWERED:

@@ -13,8 +13,6 @@ from typer.testing import CliRunner
 from cowrie_pipeline.cli.main import app
 from cowrie_pipeline_tests.cli.processes import environment
 
-# Dagster 1.13 reads pydantic's fields by a deprecated name; a process of the command line's own shows no warnings.
-
 
 @dataclass(frozen=True, slots=True)
 class Done:
