@@ -96,6 +96,17 @@ class LookupCache(Protocol):
         """Return the last outcome of each key that has one, due or not."""
         ...
 
+    def claim_many(self, service: str, keys: Sequence[str], *, now: datetime) -> set[str]:
+        """Return those of `keys` that are this process's to ask; the others are answered meanwhile, or being asked.
+
+        A key that another process has claimed, or whose outcome is not due at `now` any more, is not given. A claim
+        ends with `put_many` of the key, and by itself when the process that holds it has had time enough.
+        """
+        ...
+
     def put_many(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep outcomes; one that is no answer never replaces an answer, it only sets when to ask again."""
+        """Keep outcomes; one that is no answer never replaces an answer, it only sets when to ask again.
+
+        The claims on their keys end.
+        """
         ...
