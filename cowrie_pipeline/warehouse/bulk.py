@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Column, Connection, Date, MetaData, Table
@@ -18,6 +19,7 @@ from cowrie_pipeline.warehouse.tables import UtcDateTime
 __all__ = ["analyze", "insert_rows", "staged"]
 
 _ROWS_AT_ONCE = 20_000
+_STORED_AS_THEY_ARE = {str, type(None)}
 
 
 def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
@@ -45,19 +47,21 @@ def _copy(connection: Connection, table: Table, columns: Sequence[str], rows: li
 
 
 def _insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
-    # turned to columns and back: converting one column at a time is several times faster than row by row
-    values = list(zip(*rows, strict=True))
-    for index, name in enumerate(columns):
-        convert = _sqlite_text(table.c[name].type)
-        if convert is not None:
+    converters = [(index, each) for index, name in enumerate(columns) if (each := _sqlite_text(table.c[name].type))]
+    # rows that hold texts already, as those of cowrie/fold.py do, go as they are
+    if any(not set(map(type, map(itemgetter(index), rows))) <= _STORED_AS_THEY_ARE for index, _ in converters):
+        # turned to columns and back: converting one column at a time is several times faster than row by row
+        values = list(zip(*rows, strict=True))
+        for index, convert in converters:
             values[index] = tuple(
                 value if value is None or isinstance(value, str) else convert(value) for value in values[index]
             )
+        rows = list(zip(*values, strict=True))
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join("?" * len(columns))
     connection.exec_driver_sql(
         f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})',  # noqa: S608 - names are the schema's own
-        list(zip(*values, strict=True)),
+        rows,
     )
 
 
