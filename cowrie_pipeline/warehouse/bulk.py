@@ -53,9 +53,12 @@ def _insert_many(connection: Connection, table: Table, columns: Sequence[str], r
         # turned to columns and back: converting one column at a time is several times faster than row by row
         values = list(zip(*rows, strict=True))
         for index, convert in converters:
-            values[index] = tuple(
-                value if value is None or isinstance(value, str) else convert(value) for value in values[index]
-            )
+            # a column of times has few different ones: those of the work that is written
+            texts = {
+                value: value if value is None or isinstance(value, str) else convert(value)
+                for value in set(values[index])
+            }
+            values[index] = tuple(map(texts.__getitem__, values[index]))
         rows = list(zip(*values, strict=True))
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join("?" * len(columns))
@@ -75,9 +78,12 @@ def _sqlite_text(kind: TypeEngine[Any]) -> Callable[[Any], str] | None:
 
 
 def analyze(connection: Connection, table: Table) -> None:
-    """Tell PostgreSQL's planner what a table holds that was just filled, and which it would take for empty."""
+    """Tell PostgreSQL's planner what a table holds that was just filled, and which it would take for empty.
+
+    Only the first column is looked at: it is the key by which such a table is joined, and others are large documents.
+    """
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f'ANALYZE "{table.name}"')
+        connection.exec_driver_sql(f'ANALYZE "{table.name}" ("{table.columns[0].name}")')
 
 
 @contextmanager
