@@ -59,8 +59,21 @@ class Oddities:
 
     def count(self, which: Counter[str], name: str) -> None:
         """Count `name`, made storable; how many different names are kept is bounded, whatever a log holds."""
-        name = escape_text(name[:_MAX_NAME_LENGTH])
-        which[name if name in which or len(which) < _MAX_COUNTED_NAMES else "(others)"] += 1
+        self._add(which, escape_text(name[:_MAX_NAME_LENGTH]), 1)
+
+    def add(self, others: "Oddities") -> None:
+        """Add what was counted elsewhere."""
+        for mine, theirs in (
+            (self.unknown_events, others.unknown_events),
+            (self.unknown_fields, others.unknown_fields),
+            (self.odd_types, others.odd_types),
+        ):
+            for name, count in theirs.items():
+                self._add(mine, name, count)
+        self.replaced_encodings += others.replaced_encodings
+
+    def _add(self, which: Counter[str], name: str, count: int) -> None:
+        which[name if name in which or len(which) < _MAX_COUNTED_NAMES else "(others)"] += count
 
 
 # Two backslashes: in JSON source they stand for one, so the event's text shows `\xff`.

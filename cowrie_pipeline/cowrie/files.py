@@ -21,7 +21,7 @@ import zstandard
 
 __all__ = ["ContentReader", "Discovery", "LogFile", "Problem", "find_logs", "open_content", "read_head"]
 
-_INPUT_BYTES = 64 * 1024
+_INPUT_BYTES = 1024 * 1024
 _OUTPUT_BYTES = 1024 * 1024
 # A decompressor that finds damage gives nothing of what it was fed last, so it is fed little at once. (zstd's has no
 # bound on its output besides, and 128 KiB can come of 4 bytes.)

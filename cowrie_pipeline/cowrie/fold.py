@@ -279,7 +279,8 @@ class DayFold:
         """Return what was added since the last call and start over."""
         folded = self._folded
         day = self.day.isoformat()
-        folded.session_days.extend(part.row(day) for part in self._by_key.values())
+        # by key, which is the order in which they are written
+        folded.session_days.extend(self._by_key[key].row(day) for key in sorted(self._by_key))
         self._start_over()
         return folded
 

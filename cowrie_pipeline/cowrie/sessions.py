@@ -25,6 +25,13 @@ __all__ = ["MAX_SILENCE", "SessionDay", "link_days", "session_day_key"]
 
 MAX_SILENCE = timedelta(hours=24)
 
+# A key begins with the day, so that a day's rows stand together in every table and index: written and read page by
+# page instead of all over. Ten bits are enough for that, and leave 54 for the digest, which names the day as well: keys
+# of days 1024 apart stand beside each other and are no more alike than any others.
+_ORDERED_DAYS = 1024
+_DIGEST_BITS = 54
+_DIGEST_MASK = (1 << _DIGEST_BITS) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class SessionDay:
@@ -45,7 +52,8 @@ class SessionDay:
 def session_day_key(sensor: str, session_id: str, source: str, day: date) -> int:
     """Return the 64-bit signed key of one session's day; the key of a session is that of its first day."""
     text = f"{sensor}\x1f{session_id}\x1f{source}\x1f{day.isoformat()}"
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
+    digest = int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+    return (day.toordinal() % _ORDERED_DAYS << _DIGEST_BITS | digest & _DIGEST_MASK) - (1 << 63)
 
 
 def link_days(days: Iterable[SessionDay]) -> dict[int, int]:

@@ -18,6 +18,7 @@ import msgspec
 from cowrie_pipeline.enrichment.bogons import is_bogon
 from cowrie_pipeline.enrichment.documents import (
     Document,
+    Entry,
     asked_again_at,
     entry_of,
     is_answer,
@@ -25,7 +26,7 @@ from cowrie_pipeline.enrichment.documents import (
     renew,
 )
 from cowrie_pipeline.enrichment.findings import Finding, Reporter
-from cowrie_pipeline.enrichment.merge import AddressFacts, CountryBasis, believe, merge
+from cowrie_pipeline.enrichment.merge import AddressFacts, believe, merge
 from cowrie_pipeline.enrichment.outcomes import LookupCache, Outcome, Source, Status
 from cowrie_pipeline.enrichment.sources.cymru import network_key
 from cowrie_pipeline.enrichment.values import moment
@@ -83,26 +84,17 @@ class KnownAddress:
 class EnrichedAddress(msgspec.Struct, frozen=True, gc=False):
     """An address after the cascade.
 
-    `enrichment` is its new document. `asn_verified_at` is when the answer that gave the ASN was fetched. `due_at` is
-    when the first of its facts must be asked again, None for never (bogons, and what is no address). Times are UTC.
+    `enrichment` is its new document, and `facts` is what is believed of it; addresses of which the same is known may
+    share both. `due_at` is when the first of its facts must be asked again, None for never (bogons, and what is no
+    address), UTC.
     """
 
     address: str
     enrichment: Document
+    facts: AddressFacts
     state: State
     due_at: datetime | None
     is_bogon: bool = False
-    asn: int | None = None
-    asn_source: str | None = None
-    asn_verified_at: datetime | None = None
-    geo_country: str | None = None
-    country_basis: CountryBasis | None = None
-    city: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    geoip_build: str | None = None
-    ip_type: str | None = None
-    is_scanner: bool | None = None
 
 
 class NetworkFacts(msgspec.Struct, frozen=True, gc=False):
@@ -193,8 +185,7 @@ class Cascade:
         batch = [_begin(known, findings) for known in addresses]
         for stage, source in self._stages:
             self._run_stage(stage, source, batch, run)
-        # A bogon's document can hold facts from before its block was set apart: they are kept, and believed no more.
-        facts = [merge(each.address, each.document if each.is_askable else {}) for each in batch]
+        facts = _merge_all(batch)
         networks = self._run_networks(batch, facts, run)
         for source in self._sources:
             if isinstance(source, Reporter):
@@ -228,6 +219,7 @@ class Cascade:
             return
         keys = list(dict.fromkeys(progress.address for progress in due))
         remembered, asked = _look_up(source, keys, run)
+        fresh: dict[tuple[int, datetime | None], Entry] = {}
         for progress in due:
             entry = progress.document.get(name)
             outcome = asked.get(progress.address)
@@ -241,7 +233,9 @@ class Cascade:
                 run.outcomes[name][outcome.status] += 1
                 if outcome.status is Status.NOT_APPLICABLE:
                     continue
-                entry = progress.document[name] = renew(entry, outcome)
+                entry = progress.document[name] = (
+                    _shared_entry(outcome, fresh) if entry is None else renew(entry, outcome)
+                )
             _note(progress, entry, run.now)
 
     def _run_networks(self, batch: list[_Progress], facts: list[AddressFacts], run: _Run) -> tuple[NetworkFacts, ...]:
@@ -278,20 +272,47 @@ class Cascade:
             due_at = progress.due_at or now + RECHECK_AFTER
         return EnrichedAddress(
             address=progress.address,
-            enrichment=dict(sorted(progress.document.items())),
+            enrichment=progress.document,
+            facts=facts,
             state=state,
             due_at=due_at,
             is_bogon=progress.is_bogon,
-            asn=facts.asn,
-            asn_source=facts.asn_source,
-            asn_verified_at=facts.asn_verified_at,
-            geo_country=facts.geo_country,
-            country_basis=facts.country_basis,
-            city=facts.city,
-            latitude=facts.latitude,
-            longitude=facts.longitude,
-            geoip_build=facts.geoip_build,
         )
+
+
+def _shared_entry(outcome: Outcome, entries: dict[tuple[int, datetime | None], Entry]) -> Entry:
+    """Return the first entry of a source; all addresses with one payload share it, and nobody changes it."""
+    if outcome.status is not Status.HIT or outcome.error is not None:
+        return renew(None, outcome)
+    key = (id(outcome.payload), outcome.expires_at)
+    entry = entries.get(key)
+    if entry is None:
+        entry = entries[key] = renew(None, outcome)
+    return entry
+
+
+def _merge_all(batch: Sequence[_Progress]) -> list[AddressFacts]:
+    """Return what is believed of each address.
+
+    Addresses of one prefix share their entries (see `_shared_entry`), so what is the same document is merged once, and
+    is one object afterwards, its services in the order of their names.
+    """
+    merged: dict[tuple[int, ...], tuple[Document, AddressFacts]] = {}
+    facts = []
+    for progress in batch:
+        if not progress.is_askable:
+            # It can hold facts from before a block was set apart as a bogon: they are kept, and believed no more.
+            progress.document = dict(sorted(progress.document.items()))
+            facts.append(AddressFacts())
+            continue
+        key = tuple(map(id, progress.document.values()))
+        known = merged.get(key)
+        if known is None:
+            # Held by the result until it is dropped, so that no other object can get the same identity meanwhile.
+            known = merged[key] = (dict(sorted(progress.document.items())), merge(progress.document))
+        progress.document = known[0]
+        facts.append(known[1])
+    return facts
 
 
 def _services_before(stage: Stage, policy: Sequence[Stage]) -> frozenset[str]:

@@ -58,9 +58,11 @@ _MAPPINGS = (dict, Mapping)
 
 
 class AddressFacts(Struct, frozen=True, gc=False):
-    """What is believed of an address. None means unknown; latitude and longitude are degrees and come as a pair."""
+    """What is believed of an address. None means unknown; latitude and longitude are degrees and come as a pair.
 
-    address: str
+    `asn_verified_at` is when the answer that gave the ASN was fetched, UTC.
+    """
+
     asn: int | None = None
     asn_source: str | None = None
     asn_verified_at: datetime | None = None
@@ -70,6 +72,8 @@ class AddressFacts(Struct, frozen=True, gc=False):
     latitude: float | None = None
     longitude: float | None = None
     geoip_build: str | None = None
+    ip_type: str | None = None
+    is_scanner: bool | None = None
 
 
 def believe(field: str, document: Mapping[str, Any]) -> tuple[Any, Claim | None]:
@@ -89,17 +93,16 @@ def hit_of(document: Mapping[str, Any], service: str) -> Mapping[str, Any] | Non
     return entry if isinstance(entry, _MAPPINGS) and entry.get("status") == "hit" else None
 
 
-def merge(address: str, document: object) -> AddressFacts:
-    """Return what is believed of `address`, whatever the document holds: what is malformed is no fact."""
+def merge(document: object) -> AddressFacts:
+    """Return what is believed of an address, whatever its document holds: what is malformed is no fact."""
     if not isinstance(document, _MAPPINGS):
-        return AddressFacts(address)
+        return AddressFacts()
     asn, asn_claim = believe("asn", document)
     country, country_claim = believe("geo_country", document)
     place = hit_of(document, "maxmind") or {}
     latitude, longitude = coordinate(place.get("latitude"), 90), coordinate(place.get("longitude"), 180)
     has_place = latitude is not None and longitude is not None
     return AddressFacts(
-        address=address,
         asn=asn,
         asn_source=asn_claim.service if asn_claim else None,
         asn_verified_at=moment(document[asn_claim.service].get("fetched_at")) if asn_claim else None,

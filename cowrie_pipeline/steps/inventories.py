@@ -15,15 +15,24 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, func, insert, or_, select
+from sqlalchemy import BigInteger, Connection, case, func, insert, select
 
-from cowrie_pipeline.enrichment.cascade import Cascade, CascadeResult, EnrichedAddress, KnownAddress, NetworkFacts
+from cowrie_pipeline.cowrie.workers import without_collector
+from cowrie_pipeline.enrichment.cascade import (
+    Cascade,
+    CascadeResult,
+    EnrichedAddress,
+    KnownAddress,
+    NetworkFacts,
+    State,
+)
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
 from cowrie_pipeline.warehouse.sql_files import read_sql
+from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import UtcDateTime, asn_inventory, ip_inventory, session_days
 
 __all__ = ["InventoryReport", "due_addresses", "enrich_addresses"]
@@ -61,6 +70,8 @@ _NETWORK_COLUMNS = (
     "rir_registry",
     "enrichment",
 )
+_NEVER = "never looked up"
+_STATES = (*sorted(State), _NEVER)
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -96,20 +107,17 @@ class InventoryReport:
 def due_addresses(connection: Connection, days: DayRange, *, sources: str, now: datetime) -> list[str]:
     """Return the addresses that were active in `days` and are new, stale, or were looked up by other sources.
 
+    The order is that of their worth: where a budget does not reach for all, it goes to the first.
+
     Args:
         connection: a transaction.
         days: the days.
         sources: the sources that can be asked now, as the cascade names them.
         now: what is due before this time is stale.
     """
-    active = select(session_days.c.source_ip).where(session_days.c.day.between(days.first, days.last))
-    due = or_(
-        ip_inventory.c.enrichment_due_at.is_(None),
-        ip_inventory.c.enrichment_due_at <= now,
-        func.coalesce(ip_inventory.c.enrichment_sources, "") != sources,
-    )
-    statement = select(ip_inventory.c.ip_address).where(due, ip_inventory.c.ip_address.in_(active))
-    return list(connection.execute(statement.order_by(ip_inventory.c.ip_address)).scalars())
+    statement = read_sql("transforms/due_addresses", connection.dialect.name).statement
+    parameters = {"since": days.start, "until": days.end, "now": now, "sources": sources}
+    return list(connection.execute(with_parameters(statement, **parameters)).scalars())
 
 
 def enrich_addresses(
@@ -130,17 +138,18 @@ def enrich_addresses(
     networks: set[int] = set()
     findings: dict[str, None] = {}
     done = 0
-    for known in _known_addresses(warehouse, due):
-        result = cascade.run(known, cache=cache, now=now)
-        with warehouse.begin(lock="facts") as connection:
-            _write(connection, result, sources=cascade.signature, now=now)
-        for service, counts in result.outcomes.items():
-            outcomes.setdefault(service, Counter()).update({str(status): n for status, n in counts.items()})
-        cache_hits.update(result.cache_hits)
-        networks |= {network.asn for network in result.networks}
-        findings |= dict.fromkeys(str(finding) for finding in result.findings)
-        done += len(known)
-        on_progress(done, len(due))
+    with without_collector():
+        for known in _known_addresses(warehouse, due):
+            result = cascade.run(known, cache=cache, now=now)
+            with warehouse.begin(lock="facts") as connection:
+                _write(connection, result, sources=cascade.signature, now=now)
+            for service, counts in result.outcomes.items():
+                outcomes.setdefault(service, Counter()).update({str(status): n for status, n in counts.items()})
+            cache_hits.update(result.cache_hits)
+            networks |= {network.asn for network in result.networks}
+            findings |= dict.fromkeys(str(finding) for finding in result.findings)
+            done += len(known)
+            on_progress(done, len(due))
     with warehouse.read() as connection:
         networks_after = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
         return InventoryReport(
@@ -167,12 +176,15 @@ def _known_addresses(warehouse: Warehouse, addresses: Sequence[str]) -> Iterator
                 ((address,) for address in some),
             ) as asked,
         ):
-            rows = connection.execute(
-                select(ip_inventory.c.ip_address, ip_inventory.c.enrichment)
-                .join(asked, asked.c.ip_address == ip_inventory.c.ip_address)
-                .order_by(ip_inventory.c.ip_address)
-            ).all()
-        yield [KnownAddress(address, enrichment) for address, enrichment in rows]
+            documents = dict(
+                connection.execute(
+                    select(ip_inventory.c.ip_address, ip_inventory.c.enrichment).join(
+                        asked, asked.c.ip_address == ip_inventory.c.ip_address
+                    )
+                ).all()
+            )
+        # in the order in which they were given, which is that of their worth
+        yield [KnownAddress(address, documents[address]) for address in some]
 
 
 def _write(connection: Connection, result: CascadeResult, *, sources: str, now: datetime) -> None:
@@ -184,7 +196,7 @@ def _write(connection: Connection, result: CascadeResult, *, sources: str, now: 
             connection,
             "staged_addresses",
             address_kinds,
-            (_address_row(address, sources, now) for address in result.addresses),
+            _address_rows(result.addresses, sources, now),
         ) as found,
         staged(
             connection,
@@ -213,29 +225,36 @@ def _write(connection: Connection, result: CascadeResult, *, sources: str, now: 
             connection.exec_driver_sql(read_sql(f"transforms/{name}", dialect).statement)
 
 
-def _address_row(address: EnrichedAddress, sources: str, now: datetime) -> tuple[Any, ...]:
-    document = _encode(address.enrichment)
-    return (
-        address.address,
-        address.asn,
-        address.asn_source,
-        address.asn_verified_at,
-        address.geo_country,
-        address.country_basis,
-        address.city,
-        address.latitude,
-        address.longitude,
-        address.geoip_build,
-        address.ip_type,
-        address.is_scanner,
-        address.is_bogon,
-        document.decode(),
-        blake2b(document, digest_size=16).hexdigest(),
-        address.state.value,
-        sources,
-        now,
-        address.due_at or now + _LONGEST_REST,
-    )
+def _address_rows(addresses: Sequence[EnrichedAddress], sources: str, now: datetime) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of addresses; those that share a document have it written down once."""
+    written: dict[int, tuple[str, str]] = {}
+    for address in addresses:
+        document = written.get(id(address.enrichment))
+        if document is None:
+            text = _encode(address.enrichment)
+            document = (text.decode(), blake2b(text, digest_size=16).hexdigest())
+            written[id(address.enrichment)] = document
+        facts = address.facts
+        yield (
+            address.address,
+            facts.asn,
+            facts.asn_source,
+            facts.asn_verified_at,
+            facts.geo_country,
+            facts.country_basis,
+            facts.city,
+            facts.latitude,
+            facts.longitude,
+            facts.geoip_build,
+            facts.ip_type,
+            facts.is_scanner,
+            address.is_bogon,
+            *document,
+            address.state.value,
+            sources,
+            now,
+            address.due_at or now + _LONGEST_REST,
+        )
 
 
 def _network_row(network: NetworkFacts) -> tuple[Any, ...]:
@@ -264,23 +283,21 @@ def _describe(connection: Connection, days: DayRange) -> dict[date, DayInventory
         .distinct()
         .subquery()
     )
-    state = func.coalesce(ip_inventory.c.enrichment_state, "never looked up")
+    state = func.coalesce(ip_inventory.c.enrichment_state, _NEVER)
     rows = connection.execute(
-        select(active.c.day, state, func.count())
+        select(
+            active.c.day,
+            func.count().label("addresses"),
+            func.count(ip_inventory.c.current_asn.distinct()).label("networks"),
+            *(func.sum(case((state == name, 1), else_=0)).label(name) for name in _STATES),
+        )
         .join(ip_inventory, ip_inventory.c.ip_address == active.c.source_ip)
-        .group_by(active.c.day, state)
-        .order_by(active.c.day, state)
-    ).all()
-    networks: dict[date, int] = dict(
-        connection.execute(
-            select(active.c.day, func.count(ip_inventory.c.current_asn.distinct()))
-            .join(ip_inventory, ip_inventory.c.ip_address == active.c.source_ip)
-            .group_by(active.c.day)
-        ).all()
-    )
-    states: dict[date, dict[str, int]] = {}
-    for day, name, count in rows:
-        states.setdefault(day, {})[name] = count
-    return {
-        day: DayInventory(sum(states.get(day, {}).values()), networks.get(day, 0), states.get(day, {})) for day in days
+        .group_by(active.c.day)
+    ).mappings()
+    described = {
+        row["day"]: DayInventory(
+            row["addresses"], row["networks"], {name: int(row[name]) for name in _STATES if row[name]}
+        )
+        for row in rows
     }
+    return {day: described.get(day, DayInventory()) for day in days}

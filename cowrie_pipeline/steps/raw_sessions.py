@@ -8,7 +8,6 @@ Does not belong here: reading files (scan_logs.py), adding events up (cowrie/fol
 (cowrie/sessions.py).
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,9 +26,10 @@ from cowrie_pipeline.cowrie.fold import (
     SessionFile,
     Tunnel,
 )
-from cowrie_pipeline.cowrie.fold_workers import DayFolder, without_collector
+from cowrie_pipeline.cowrie.folded_days import fold_days
 from cowrie_pipeline.cowrie.segments import lines_of
 from cowrie_pipeline.cowrie.sessions import MAX_SILENCE, SessionDay, link_days
+from cowrie_pipeline.cowrie.workers import Workers, spare_cores, without_collector
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
@@ -57,8 +57,8 @@ __all__ = ["DERIVATION", "DaySessions", "SessionsReport", "load_days"]
 # Raised when the same lines would give other rows: every day is made again when it is next materialized.
 DERIVATION = 1
 
-# Days are made together up to this many events: fewer transactions, and memory still bounded.
-_EVENTS_TOGETHER = 500_000
+# Days are made together up to this many events: an address that comes back every day is counted once for all of them.
+_EVENTS_TOGETHER = 1_000_000
 # What one day's sessions did is held in memory up to this many events.
 _EVENTS_AT_ONCE = 400_000
 # Less than this is done sooner than another process has started.
@@ -71,9 +71,10 @@ _DETAILS = (
     (tunnels, Tunnel._fields, "tunnels"),
     (client_keys, ClientKey._fields, "client_keys"),
 )
-# As in session_days, but for the counts by event id: PostgreSQL finds no smallest of two JSON documents.
 _STAGED = "staged_session_days"
-_STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields} | {"event_counts": Text()}
+_STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields}
+# PostgreSQL finds no smallest of two JSON documents, so the counts of parts stay text until they are one.
+_PART_COLUMNS = _STAGED_COLUMNS | {"event_counts": Text()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,14 @@ def load_days(
     with warehouse.read() as connection:
         waiting = _days_to_make(connection, days)
     total, done = sum(waiting.values()), 0
-    with DayFolder(workers=_workers_for(total)) as folder, without_collector():
+    with Workers(_workers_for(total)) as workers, without_collector():
         for group in _grouped(waiting):
             with warehouse.begin(lock="facts") as connection:
                 # asked again: another process may have made them while this one waited
                 still_waiting = _days_to_make(connection, DayRange(group[0], group[-1]))
                 to_make = {day: still_waiting[day] for day in group if day in still_waiting}
                 if to_make:
-                    _make(connection, to_make, folder, now)
+                    _make(connection, to_make, workers, now)
             done += sum(waiting[day] for day in group)
             on_progress(done, total)
     with warehouse.read() as connection:
@@ -132,7 +133,7 @@ def load_days(
 
 def _workers_for(events: int) -> int:
     """Return how many processes shall fold beside this one, which is busy writing."""
-    return min((os.cpu_count() or 1) - 1, 2) if events >= _EVENTS_WORTH_A_WORKER else 0
+    return spare_cores(beside=1) if events >= _EVENTS_WORTH_A_WORKER else 0
 
 
 def _days_to_make(connection: Connection, days: DayRange) -> dict[date, int]:
@@ -161,7 +162,7 @@ def _grouped(waiting: dict[date, int]) -> Iterator[list[date]]:
         yield group
 
 
-def _make(connection: Connection, days: Mapping[date, int], folder: DayFolder, now: datetime) -> None:
+def _make(connection: Connection, days: Mapping[date, int], workers: Workers, now: datetime) -> None:
     """Replace the rows of `days`, given with the number of their events."""
     with (
         staged(connection, "touched_sessions", {"session_key": BigInteger()}) as touched,
@@ -180,7 +181,7 @@ def _make(connection: Connection, days: Mapping[date, int], folder: DayFolder, n
             )
         )
         _remove(connection, list(days))
-        counts = _write_days(connection, days, folder, touched=touched, addresses=addresses, now=now)
+        counts = _write_days(connection, days, workers, addresses=addresses, now=now)
         entangled = _link(connection, changed, DayRange(min(days), max(days)))
         _roll_up_shared(connection, touched, changed, list(days))
         # also of sessions that lost a day, or gained events that name no address
@@ -207,7 +208,7 @@ def _make(connection: Connection, days: Mapping[date, int], folder: DayFolder, n
     _note_days(connection, counts, now)
     if entangled:
         of_entangled = days_with_events(connection, min(entangled), max(entangled))
-        _make(connection, {day: of_entangled[day][1] for day in sorted(entangled)}, folder, now)
+        _make(connection, {day: of_entangled[day][1] for day in sorted(entangled)}, workers, now)
 
 
 def _remove(connection: Connection, days: list[date]) -> None:
@@ -227,66 +228,75 @@ def _segments(connection: Connection, days: Mapping[date, int]) -> Iterator[tupl
 def _write_days(
     connection: Connection,
     days: Mapping[date, int],
-    folder: DayFolder,
+    workers: Workers,
     *,
-    touched: Table,
     addresses: Table,
     now: datetime,
 ) -> dict[date, tuple[int, int]]:
-    """Write what sessions did on each day; return its events, and how many of them belong to no session.
-
-    Sessions are staged for all days and written together: their keys are spread over the whole table, and each of its
-    pages is touched once instead of once for each day.
-    """
+    """Write what sessions did on each day; return its events, and how many of them belong to no session."""
     counts: dict[date, tuple[int, int]] = {}
-    with staged(connection, _STAGED, _STAGED_COLUMNS) as parts:
-        for day, folded in folder.fold_all(_segments(connection, days)):
-            _write_parts(connection, parts, folded.rows)
-            counts[day] = (days[day], folded.events_without_session)
-        floods = [day for day, events in days.items() if events > _EVENTS_AT_ONCE]
-        for day in floods:
-            fold = DayFold(day)
-            for segment in segments_of(connection, day):
-                fold.add_lines(lines_of(segment))
-                _write_parts(connection, parts, fold.take())
-            counts[day] = (days[day], fold.events_without_session)
-        if floods:  # their sessions come in parts, which are looked for
-            connection.exec_driver_sql(f"CREATE INDEX {_STAGED}_key ON {_STAGED} (session_key)")
-        analyze(connection, parts)
-        _write_sessions(connection, parts, touched, addresses, now)
+    for day, rows, without_session in fold_days(workers, _segments(connection, days)):
+        with staged(connection, _STAGED, _STAGED_COLUMNS) as sessions:
+            insert_rows(connection, sessions, SessionDayRow._fields, rows.session_days)
+            _write_sessions(connection, sessions, addresses, now)
+        _write_details(connection, rows)
+        counts[day] = (days[day], without_session)
+    for day in (day for day, events in days.items() if events > _EVENTS_AT_ONCE):
+        with staged(connection, _STAGED, _STAGED_COLUMNS) as sessions:
+            counts[day] = (days[day], _stage_flood(connection, day))
+            _write_sessions(connection, sessions, addresses, now)
     return counts
 
 
-def _write_parts(connection: Connection, parts: Table, rows: FoldedRows) -> None:
-    """Stage what sessions did, and write the details of it."""
-    insert_rows(connection, parts, SessionDayRow._fields, rows.session_days)
+def _stage_flood(connection: Connection, day: date) -> int:
+    """Stage the sessions of a day that is too large to be held, and write their details before them.
+
+    Returns how many events belong to no session.
+    """
+    fold = DayFold(day)
+    with staged(connection, "staged_parts", _PART_COLUMNS) as parts:
+        for segment in segments_of(connection, day):
+            fold.add_lines(lines_of(segment))
+            rows = fold.take()
+            insert_rows(connection, parts, SessionDayRow._fields, rows.session_days)
+            _write_details(connection, rows)
+        # the parts of one session are looked for by its key
+        connection.exec_driver_sql("CREATE INDEX staged_parts_key ON staged_parts (session_key)")
+        analyze(connection, parts)
+        connection.exec_driver_sql(read_sql("transforms/merge_session_parts", connection.dialect.name).statement)
+    return fold.events_without_session
+
+
+def _write_details(connection: Connection, rows: FoldedRows) -> None:
     for table, columns, name in _DETAILS:
         insert_rows(connection, table, columns, getattr(rows, name))
 
 
-def _write_sessions(connection: Connection, parts: Table, touched: Table, addresses: Table, now: datetime) -> None:
-    """Write staged sessions as if each had one day only; those that have more are rolled up again later.
+def _write_sessions(connection: Connection, sessions: Table, addresses: Table, now: datetime) -> None:
+    """Write a day's staged sessions as if each had this day only; those that have more are rolled up later.
 
-    Addresses are written before the sessions that name them, and sessions before their days.
+    What is named is written before what names it: addresses, then sessions, then their days, then (by the caller)
+    details. A foreign key that is met when its row comes costs a fraction of one that has to wait for the end.
     """
-    dialect = connection.dialect.name
     connection.execute(
         insert(addresses).from_select(
-            ["ip_address"], select(parts.c.source_ip).where(parts.c.source_ip.is_not(None)).distinct()
+            ["ip_address"], select(sessions.c.source_ip).where(sessions.c.source_ip.is_not(None)).distinct()
         )
     )
-    statement = (
-        f"INSERT INTO ip_inventory (ip_address, created_at) SELECT DISTINCT source_ip, :now FROM {_STAGED} "  # noqa: S608
-        "WHERE source_ip IS NOT NULL ORDER BY source_ip ON CONFLICT (ip_address) DO NOTHING"
+    connection.execute(
+        with_parameters(
+            f"INSERT INTO ip_inventory (ip_address, created_at) SELECT DISTINCT source_ip, :now FROM {_STAGED} "  # noqa: S608
+            "WHERE source_ip IS NOT NULL ORDER BY source_ip ON CONFLICT (ip_address) DO NOTHING",
+            now=now,
+        )
     )
-    connection.execute(with_parameters(statement, now=now))
-    connection.execute(insert(touched).from_select(["session_key"], select(parts.c.session_key).distinct()))
-    analyze(connection, touched)
-    # the same statement that rolls up session_days, over the staged rows
-    roll_up = read_sql("transforms/roll_up_sessions", dialect).statement
-    connection.exec_driver_sql(roll_up.replace("session_days", _STAGED))
-    connection.execute(delete(touched))
-    connection.exec_driver_sql(read_sql("transforms/merge_session_days", dialect).statement)
+    connection.exec_driver_sql(read_sql("transforms/write_sessions", connection.dialect.name).statement)
+    columns = SessionDayRow._fields
+    connection.execute(
+        insert(session_days).from_select(
+            columns, select(*(sessions.c[name] for name in columns)).order_by("session_key")
+        )
+    )
 
 
 def _roll_up_shared(connection: Connection, touched: Table, changed: Table, days: list[date]) -> None:

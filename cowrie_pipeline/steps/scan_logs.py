@@ -8,20 +8,23 @@ Belongs here: which files are read from where, and the accounting.
 Does not belong here: what lines mean (cowrie/), how rows are kept (warehouse/log_store.py).
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import xxhash
 from sqlalchemy import Connection
 
 from cowrie_pipeline.cowrie.decode import DeadLetterError, Oddities, Reason, decode_event, parse_timestamp
 from cowrie_pipeline.cowrie.files import ContentReader, Head, LogFile, Problem, find_logs, open_content, read_head
 from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, read_blocks, strip_line
-from cowrie_pipeline.cowrie.text import escape_text, sample_of, unescape_text
+from cowrie_pipeline.cowrie.segments import lines_of, packed_lines
+from cowrie_pipeline.cowrie.sorted_files import FileTask, SortedFile, TailKeeper, content_fingerprint, sort_file
+from cowrie_pipeline.cowrie.sorting import DayLines, Letter, SortedLines, sort_lines
+from cowrie_pipeline.cowrie.text import escape_text, unescape_text
+from cowrie_pipeline.cowrie.workers import Workers, spare_cores
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.journal import journaled
@@ -46,15 +49,15 @@ from cowrie_pipeline.warehouse.tables import log_files
 
 __all__ = ["ScanReport", "scan_logs"]
 
+# Lines of one day are kept together up to so many, and all that wait to be kept up to so many bytes, packed.
 _BUFFERED_EVENTS = 50_000
-_BUFFERED_BYTES = 32 * 1024 * 1024
-_TAIL_BYTES = 4096
-_MAX_FRAGMENT_BYTES = 64 * 1024
+_BUFFERED_BYTES = 8 * 1024 * 1024
+# Less than this is read sooner than other processes have started.
+_BYTES_WORTH_WORKERS = 64 * 1024 * 1024
 # A shorter beginning is too common among logs to tell that a file was renamed.
 _MIN_TELLING_HEAD = 64
 # A file is judged not to be a log when it has nothing but dead letters; so many of them are held until that is known.
 _HELD_DEAD_LETTERS = 1000
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # How far a split line's time may be on the wrong side of the events around it, and how far away from them: less than a
 # day, so that the halves of two midnights never meet.
 _FRAGMENT_SLACK = timedelta(minutes=10)
@@ -137,22 +140,31 @@ def _scan(
     read = 0
     known = _KnownEvents()
     unchanged = _unchanged_files(warehouse, discovery.files)
-    total = sum(file.size for file in discovery.files if _name_of(file) not in unchanged)
+    changed = [file for file in discovery.files if _name_of(file) not in unchanged]
+    total = sum(file.size for file in changed)
     done = 0
-    for file in discovery.files:
-        record = unchanged.get(_name_of(file))
-        if record is None:
-            try:
-                with warehouse.begin(lock="scan") as connection:
-                    record, lines, events = _FileScan(connection, file, settings, now, known).run()
-            except OSError as error:
-                problems.append(Problem(_name_of(file), error.strerror or str(error)))
-                continue
-            before.update(lines=lines, events=events)
-            read += 1
-            done += file.size
-            on_progress(done, total)
-        records.append(record)
+    with Workers(_workers_for(total)) as workers:
+        # read whole by other processes, while this one writes what they have read before
+        new = _new_files(warehouse, changed) if workers else set()
+        tasks = (FileTask(file.path, settings.max_line_bytes) for file in changed if file in new)
+        read_ahead = workers.map(sort_file, tasks)
+        for file in discovery.files:
+            record = unchanged.get(_name_of(file))
+            if record is None:
+                ahead = next(read_ahead) if file in new else None
+                try:
+                    with warehouse.begin(lock="scan") as connection:
+                        record, lines, events = _FileScan(
+                            connection, file, settings, now, known=known, read_ahead=ahead
+                        ).run()
+                except OSError as error:
+                    problems.append(Problem(_name_of(file), error.strerror or str(error)))
+                    continue
+                before.update(lines=lines, events=events)
+                read += 1
+                done += file.size
+                on_progress(done, total)
+            records.append(record)
     if read:
         with warehouse.begin(lock="scan") as connection:
             joined = _join_fragments(connection, now)
@@ -162,6 +174,24 @@ def _scan(
     with warehouse.read() as connection:
         reasons = dead_letters_by_reason(connection)
     return _report(records, reasons, before, read, tuple(problems))
+
+
+def _workers_for(size: int) -> int:
+    """Return how many processes shall read files; this one writes, which is little work beside theirs."""
+    return spare_cores(beside=0) if size >= _BYTES_WORTH_WORKERS else 0
+
+
+def _new_files(warehouse: Warehouse, files: Iterable[LogFile]) -> set[LogFile]:
+    """Return the files that have to be read from their beginning, as far as that can be told without a lock."""
+    new = set()
+    with warehouse.read() as connection:
+        for file in files:
+            try:
+                if _find_record(connection, file, read_head(file.path)) is None:
+                    new.add(file)
+            except OSError:
+                continue  # whoever reads it will say so
+    return new
 
 
 def _name_of(file: LogFile) -> str:
@@ -215,34 +245,6 @@ def _report(
     )
 
 
-class _TailKeeper:
-    """A stream that remembers how far it was read and what it read last."""
-
-    def __init__(self, reader: ContentReader) -> None:
-        self._reader = reader
-        self.position = 0
-        self.tail = b""
-
-    def read(self, size: int, /) -> bytes:
-        data = self._reader.read(size)
-        self.position += len(data)
-        self.tail = (self.tail + data)[-_TAIL_BYTES:]
-        return data
-
-    def is_at(self, record: FileRecord) -> bool:
-        """Go to where a file was read to; say whether what is there is what was there then."""
-        self._reader.skip(record.read_offset - record.tail_length)
-        self.position = record.read_offset - record.tail_length
-        missing = record.tail_length
-        while missing and (data := self.read(missing)):
-            missing -= len(data)
-        return not missing and _fingerprint(self.tail) == record.tail_fingerprint
-
-
-def _fingerprint(content: bytes) -> str:
-    return xxhash.xxh3_128_hexdigest(content)
-
-
 class _KnownEvents:
     """The fingerprints of days' events, kept from one file to the next as long as nobody else adds events."""
 
@@ -290,10 +292,13 @@ class _FileScan:
         file: LogFile,
         settings: Settings,
         now: datetime,
+        *,
         known: _KnownEvents,
+        read_ahead: SortedFile | None,
     ) -> None:
         self._connection = connection
         self._file = file
+        self._read_ahead = read_ahead
         self._max_line_bytes = settings.max_line_bytes
         self._now = now
         self._known = known
@@ -310,47 +315,43 @@ class _FileScan:
         self._known.begin(self._connection)
         savepoint = self._connection.begin_nested()
         try:
-            done = self._read(head, self._find_record(head))
+            done = self._read(head, _find_record(self._connection, self._file, head))
         except _NotForeignError:
             savepoint.rollback()
             self._known.forget()
             self._keeps_all_dead_letters = True
-            done = self._read(head, self._find_record(head))
+            done = self._read(head, _find_record(self._connection, self._file, head))
         self._known.end(self._connection)
         return done
-
-    def _find_record(self, head: Head) -> FileRecord | None:
-        """Find the record of this file: under its path, or under a path from which it was moved away."""
-        path = _name_of(self._file)
-        for record in file_records(self._connection, log_files.c.path == path):
-            if head.begins_like(record.head_length, record.fingerprint):
-                return record
-        alike = (log_files.c.fingerprint == head.fingerprint()) | (log_files.c.head_length < len(head.content))
-        for record in file_records(self._connection, alike, log_files.c.head_length >= _MIN_TELLING_HEAD):
-            if head.begins_like(record.head_length, record.fingerprint) and not _is_still_there(record):
-                return record
-        return None
 
     def _read(self, head: Head, known: FileRecord | None) -> tuple[FileRecord, int, int]:
         if known is not None and known.is_foreign:
             self._take_back(known)
+        if known is not None:
+            with open_content(self._file.path) as reader:
+                stream = TailKeeper(reader)
+                if stream.is_at(
+                    known.read_offset, tail_length=known.tail_length, tail_fingerprint=known.tail_fingerprint
+                ):
+                    return self._continue(stream, reader, head, known)
+        record = FileRecord(
+            path=_name_of(self._file),
+            fingerprint=head.fingerprint(),
+            head_length=len(head.content),
+            size=self._file.size,
+            modified_ns=self._file.modified_ns,
+            read_at=self._now,
+        )
+        ahead = self._read_ahead
+        if ahead is not None and ahead.head == head:
+            self._keep(ahead.blocks, record)
+            self._end(record, ahead.position, ahead.tail, ahead.damage)
+            return record, record.lines, record.events
         with open_content(self._file.path) as reader:
-            stream = _TailKeeper(reader)
-            if known is not None and stream.is_at(known):
-                return self._continue(stream, reader, head, known)
-        with open_content(self._file.path) as reader:
-            record = FileRecord(
-                path=_name_of(self._file),
-                fingerprint=head.fingerprint(),
-                head_length=len(head.content),
-                size=self._file.size,
-                modified_ns=self._file.modified_ns,
-                read_at=self._now,
-            )
-            return self._continue(_TailKeeper(reader), reader, head, record)
+            return self._continue(TailKeeper(reader), reader, head, record)
 
     def _continue(
-        self, stream: _TailKeeper, reader: ContentReader, head: Head, record: FileRecord
+        self, stream: TailKeeper, reader: ContentReader, head: Head, record: FileRecord
     ) -> tuple[FileRecord, int, int]:
         """Read from where `stream` is to its end."""
         lines, events = record.lines, record.events
@@ -358,8 +359,6 @@ class _FileScan:
         record.path = _name_of(self._file)
         record.size, record.modified_ns, record.read_at = self._file.size, self._file.modified_ns, self._now
         record.fingerprint, record.head_length = head.fingerprint(), len(head.content)
-        save_file(self._connection, record)
-        sorter = _LineSorter(self._connection, record, self._now, self._known, keep_all=self._keeps_all_dead_letters)
         # an event that was whole when read without its newline, which is the first thing to come now
         in_counted_line = not record.ends_with_newline and not beginning
         blocks = read_blocks(
@@ -370,20 +369,25 @@ class _FileScan:
             offset=stream.position - len(beginning),
             beginning=beginning,
         )
-        for block in blocks:
-            if in_counted_line and block.lines and not strip_line(block.lines[0]):
-                rest, *lines_behind = block.lines
-                sorter.sort(Block(block.number + 1, block.offset + len(rest) + 1, lines_behind, block.terminated))
-            else:
-                sorter.sort(block)
-            in_counted_line = False
-            record.ends_with_newline = block.terminated
-        sorter.finish()
-        record.damage = reader.damage
-        record.read_offset = stream.position
-        record.tail_length, record.tail_fingerprint = len(stream.tail), _fingerprint(stream.tail)
-        save_file(self._connection, record)
+        if in_counted_line:
+            blocks = _without_counted_line(blocks)
+        self._keep(map(sort_lines, blocks), record)
+        self._end(record, stream.position, stream.tail, reader.damage)
         return record, record.lines - lines, record.events - events
+
+    def _keep(self, blocks: Iterable[SortedLines], record: FileRecord) -> None:
+        save_file(self._connection, record)
+        keeper = _LineKeeper(self._connection, record, self._now, self._known, keep_all=self._keeps_all_dead_letters)
+        for lines in blocks:
+            keeper.take(lines)
+        keeper.finish()
+
+    def _end(self, record: FileRecord, position: int, tail: bytes, damage: str | None) -> None:
+        """Note where reading ended."""
+        record.damage = damage
+        record.read_offset = position
+        record.tail_length, record.tail_fingerprint = len(tail), content_fingerprint(tail)
+        save_file(self._connection, record)
 
     def _take_back(self, record: FileRecord) -> None:
         """Take back the accounting of a file that had no event, to read it again from the beginning."""
@@ -391,7 +395,7 @@ class _FileScan:
         forget_dead_letters(self._connection, record.file_id)
         record.lines = record.duplicates = record.dead_letters = record.blank_lines = 0
         record.read_offset = record.tail_length = 0
-        record.tail_fingerprint = _fingerprint(b"")
+        record.tail_fingerprint = content_fingerprint(b"")
         record.ends_with_newline = True
         record.head_is_joined = record.tail_is_joined = False
         record.oddities = {}
@@ -412,6 +416,30 @@ class _FileScan:
         return fragment
 
 
+def _find_record(connection: Connection, file: LogFile, head: Head) -> FileRecord | None:
+    """Find the record of a file: under its path, or under a path from which it was moved away."""
+    for record in file_records(connection, log_files.c.path == _name_of(file)):
+        if head.begins_like(record.head_length, record.fingerprint):
+            return record
+    alike = (log_files.c.fingerprint == head.fingerprint()) | (log_files.c.head_length < len(head.content))
+    for record in file_records(connection, alike, log_files.c.head_length >= _MIN_TELLING_HEAD):
+        if head.begins_like(record.head_length, record.fingerprint) and not _is_still_there(record):
+            return record
+    return None
+
+
+def _without_counted_line(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Leave out the end of a line that was counted before: nothing but its newline has come."""
+    for block in blocks:
+        if block.lines and not strip_line(block.lines[0]):
+            rest, *lines = block.lines
+            yield Block(block.number + 1, block.offset + len(rest) + 1, lines, block.terminated)
+        else:
+            yield block
+        break
+    yield from blocks
+
+
 def _is_still_there(record: FileRecord) -> bool:
     """Say whether a file is still where it was seen, with the content that it had."""
     try:
@@ -424,8 +452,8 @@ def _letter_key(line: bytes) -> str:
     return f"{line_fingerprint(strip_line(line)):016x}"
 
 
-class _LineSorter:
-    """Sorts the lines of one file into events by day, duplicates, dead letters and blanks."""
+class _LineKeeper:
+    """Keeps the sorted lines of one file: new events by day, new dead letters, and the count of everything."""
 
     def __init__(
         self,
@@ -442,78 +470,41 @@ class _LineSorter:
         self._known = known
         self._keep_all = keep_all
         self._oddities = Oddities()
-        self._lines: dict[int, list[bytes]] = {}
-        self._hashes: dict[int, list[int]] = {}
-        self._buffered = self._buffered_bytes = 0
+        self._held: dict[date, list[DayLines]] = defaultdict(list)
+        self._held_events = self._held_bytes = 0
         self._letters: list[DeadLetter] = []
         self._letter_lines = 0
         self._days = Counter[date]()
-        self._first: datetime | None = record.first_event_at
-        self._last: datetime | None = record.last_event_at
 
-    def sort(self, block: Block) -> None:
-        """Take in the lines of a block."""
-        record, oddities = self._record, self._oddities
-        if block.overlong is not None:
-            record.lines += 1
-            self._add_letter(
-                block.overlong.beginning,
-                block.number,
-                block.offset,
-                DeadLetterError(Reason.TOO_LONG, f"the line has {block.overlong.length:,} bytes"),
-                fingerprint=block.overlong.fingerprint,
-            )
-        record.lines += len(block.lines)
-        for index, raw in enumerate(block.lines):
-            line = strip_line(raw)
-            if block.number == 1 and index == 0:
-                line = strip_line(line.removeprefix(_BYTE_ORDER_MARK))
-            if not line:
-                record.blank_lines += 1
-                self._keep_fragment(block, index, raw, line)
-                continue
-            try:
-                event = decode_event(line, oddities)
-                time = parse_timestamp(event.timestamp)
-            except DeadLetterError as error:
-                self._keep_fragment(block, index, raw, line)
-                self._add_letter(line, block.number + index, block.offset_of(index), error)
-                continue
-            if self._first is None or self._last is None:
-                self._first = self._last = time
-            elif time < self._first:
-                self._first = time
-            elif time > self._last:
-                self._last = time
-            ordinal = time.toordinal()
-            try:
-                self._lines[ordinal].append(line)
-                self._hashes[ordinal].append(line_fingerprint(line))
-            except KeyError:
-                self._lines[ordinal] = [line]
-                self._hashes[ordinal] = [line_fingerprint(line)]
-            self._buffered += 1
-            self._buffered_bytes += len(line)
-        if self._buffered >= _BUFFERED_EVENTS or self._buffered_bytes >= _BUFFERED_BYTES:
+    def take(self, lines: SortedLines) -> None:
+        """Take in the lines of the block that follows."""
+        record = self._record
+        record.lines += lines.lines
+        record.blank_lines += lines.blanks
+        record.ends_with_newline = lines.terminated
+        self._oddities.add(lines.oddities)
+        if lines.head is not None:
+            record.head_fragment, record.head_is_joined = lines.head, False
+        if lines.tail is not None:
+            record.tail_fragment, record.tail_is_joined = lines.tail, False
+        if lines.first is not None and lines.last is not None:
+            record.first_event_at = min(lines.first, record.first_event_at or lines.first)
+            record.last_event_at = max(lines.last, record.last_event_at or lines.last)
+        for each in lines.days:
+            day = date.fromordinal(each.day)
+            self._held[day].append(each)
+            self._days[day] += each.events
+            self._held_events += each.events
+            self._held_bytes += len(each.packed)
+        for letter in lines.letters:
+            self._add_letter(letter)
+        if self._held_events >= _BUFFERED_EVENTS or self._held_bytes >= _BUFFERED_BYTES:
             self._flush_events()
-
-    def _keep_fragment(self, block: Block, index: int, raw: bytes, line: bytes) -> None:
-        """Keep a line that is no event if it may be half of one: an unfinished last line, or a first line."""
-        is_last = not block.terminated and index == len(block.lines) - 1
-        if len(raw) > _MAX_FRAGMENT_BYTES and line:
-            return
-        # with the blanks where it was cut, which may be inside a text; of blanks alone one is as good as many
-        start = raw.index(line)
-        if is_last:
-            self._record.tail_fragment, self._record.tail_is_joined = (raw[start:] if line else b"\x00"), False
-        elif line and block.number + index == 1:
-            self._record.head_fragment, self._record.head_is_joined = raw[: start + len(line)], False
 
     def finish(self) -> None:
         """Write what is still held and complete the record."""
         record = self._record
         self._flush_events()
-        record.first_event_at, record.last_event_at = self._first, self._last
         record.days = dict(
             Counter(record.days) + Counter({day.isoformat(): count for day, count in self._days.items()})
         )
@@ -551,16 +542,8 @@ class _LineSorter:
         just_begun = self._letter_lines == 1 and (record.tail_fragment is not None or ends_an_object)
         return self._letter_lines > 0 and not just_begun
 
-    def _add_letter(
-        self,
-        line: bytes,
-        number: int,
-        offset: int,
-        error: DeadLetterError,
-        *,
-        fingerprint: int | None = None,
-    ) -> None:
-        has_events = self._buffered or self._days or self._record.days
+    def _add_letter(self, letter: Letter) -> None:
+        has_events = bool(self._days or self._record.days)
         if has_events and self._letter_lines > len(self._letters):
             raise _NotForeignError
         self._letter_lines += 1
@@ -568,31 +551,31 @@ class _LineSorter:
             return  # so far it looks like no log at all, and one letter will do for all of it
         self._letters.append(
             DeadLetter(
-                line_fingerprint=f"{line_fingerprint(line) if fingerprint is None else fingerprint:016x}",
-                line_number=number,
-                byte_offset=offset,
-                reason=error.reason,
-                detail=error.detail,
-                sample=sample_of(line),
+                line_fingerprint=f"{letter.fingerprint:016x}",
+                line_number=letter.line_number,
+                byte_offset=letter.byte_offset,
+                reason=letter.reason,
+                detail=letter.detail,
+                sample=letter.sample,
             )
         )
         if (has_events or self._keep_all) and len(self._letters) >= _HELD_DEAD_LETTERS:
             self._flush_letters()
 
     def _flush_events(self) -> None:
-        if self._buffered and self._letter_lines > len(self._letters):
+        if self._held and self._letter_lines > len(self._letters):
             raise _NotForeignError
-        for ordinal, lines in self._lines.items():
-            day = date.fromordinal(ordinal)
-            self._days[day] += len(lines)
-            added = self._add_new(day, lines, np.array(self._hashes[ordinal], dtype=np.uint64))
+        for day, parts in sorted(self._held.items()):
+            events = sum(part.events for part in parts)
+            added = self._add_new(day, parts)
             self._record.events += added
-            self._record.duplicates += len(lines) - added
-        self._lines, self._hashes = {}, {}
-        self._buffered = self._buffered_bytes = 0
+            self._record.duplicates += events - added
+        self._held.clear()
+        self._held_events = self._held_bytes = 0
 
-    def _add_new(self, day: date, lines: list[bytes], hashes: Fingerprints) -> int:
+    def _add_new(self, day: date, parts: Sequence[DayLines]) -> int:
         """Keep those of a day's lines that are not known yet; return how many."""
+        hashes = np.concatenate([np.frombuffer(part.fingerprints, dtype=np.uint64) for part in parts])
         known = self._known.of(self._connection, day)
         distinct, first_at = np.unique(hashes, return_index=True)
         if len(known):
@@ -603,8 +586,11 @@ class _LineSorter:
         if not len(distinct):
             return 0
         assert self._record.file_id is not None  # noqa: S101 - saved before its lines are read
-        new_lines = lines if len(distinct) == len(lines) else [lines[index] for index in np.sort(first_at)]
-        add_segment(self._connection, self._record.file_id, day, new_lines, distinct)
+        packed = b"".join(part.packed for part in parts)
+        if len(distinct) < len(hashes):
+            lines = lines_of(packed)
+            packed = packed_lines([lines[index] for index in np.sort(first_at)])
+        add_segment(self._connection, self._record.file_id, day, packed, distinct)
         self._known.add(day, distinct)
         return len(distinct)
 
@@ -684,7 +670,8 @@ def _account_for_joined(
         if _is_known(connection, line, time):
             one.duplicates += 1
         else:
-            add_segment(connection, one.file_id, day, [line], np.array([line_fingerprint(line)], dtype=np.uint64))
+            fingerprints = np.array([line_fingerprint(line)], dtype=np.uint64)
+            add_segment(connection, one.file_id, day, packed_lines([line]), fingerprints)
             one.events += 1
         one.days[day.isoformat()] = one.days.get(day.isoformat(), 0) + 1
         one.first_event_at = min(time, one.first_event_at or time)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Column, Connection, Date, MetaData, Table
@@ -18,6 +19,7 @@ from cowrie_pipeline.warehouse.tables import UtcDateTime
 __all__ = ["analyze", "insert_rows", "staged"]
 
 _ROWS_AT_ONCE = 20_000
+_STORED_AS_THEY_ARE = {str, type(None)}
 
 
 def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
@@ -45,19 +47,24 @@ def _copy(connection: Connection, table: Table, columns: Sequence[str], rows: li
 
 
 def _insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
-    # turned to columns and back: converting one column at a time is several times faster than row by row
-    values = list(zip(*rows, strict=True))
-    for index, name in enumerate(columns):
-        convert = _sqlite_text(table.c[name].type)
-        if convert is not None:
-            values[index] = tuple(
-                value if value is None or isinstance(value, str) else convert(value) for value in values[index]
-            )
+    converters = [(index, each) for index, name in enumerate(columns) if (each := _sqlite_text(table.c[name].type))]
+    # rows that hold texts already, as those of cowrie/fold.py do, go as they are
+    if any(not set(map(type, map(itemgetter(index), rows))) <= _STORED_AS_THEY_ARE for index, _ in converters):
+        # turned to columns and back: converting one column at a time is several times faster than row by row
+        values = list(zip(*rows, strict=True))
+        for index, convert in converters:
+            # a column of times has few different ones: those of the work that is written
+            texts = {
+                value: value if value is None or isinstance(value, str) else convert(value)
+                for value in set(values[index])
+            }
+            values[index] = tuple(map(texts.__getitem__, values[index]))
+        rows = list(zip(*values, strict=True))
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join("?" * len(columns))
     connection.exec_driver_sql(
         f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})',  # noqa: S608 - names are the schema's own
-        list(zip(*values, strict=True)),
+        rows,
     )
 
 
@@ -71,9 +78,12 @@ def _sqlite_text(kind: TypeEngine[Any]) -> Callable[[Any], str] | None:
 
 
 def analyze(connection: Connection, table: Table) -> None:
-    """Tell PostgreSQL's planner what a table holds that was just filled, and which it would take for empty."""
+    """Tell PostgreSQL's planner what a table holds that was just filled, and which it would take for empty.
+
+    Only the first column is looked at: it is the key by which such a table is joined, and others are large documents.
+    """
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f'ANALYZE "{table.name}"')
+        connection.exec_driver_sql(f'ANALYZE "{table.name}" ("{table.columns[0].name}")')
 
 
 @contextmanager

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from cowrie_pipeline.cowrie.segments import packed_lines
 from cowrie_pipeline.warehouse.tables import dead_letters, log_files, log_segments
 
 __all__ = [
@@ -132,16 +131,14 @@ def last_segment(connection: Connection) -> int:
     return connection.execute(select(func.max(log_segments.c.segment_id))).scalar_one() or 0
 
 
-def add_segment(
-    connection: Connection, file_id: int, day: date, lines: Sequence[bytes], fingerprints: Fingerprints
-) -> None:
-    """Keep the lines of a day's events, which are known to be new."""
+def add_segment(connection: Connection, file_id: int, day: date, packed: bytes, fingerprints: Fingerprints) -> None:
+    """Keep the packed lines of a day's events, which are known to be new, one for each of `fingerprints`."""
     connection.execute(
         insert(log_segments).values(
             file_id=file_id,
             day=day,
-            events=len(lines),
-            lines=packed_lines(lines),
+            events=len(fingerprints),
+            lines=packed,
             fingerprints=np.sort(fingerprints).astype(_STORED).tobytes(),
         )
     )

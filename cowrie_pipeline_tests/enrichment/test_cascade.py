@@ -57,9 +57,9 @@ def test_cymru_is_not_asked_where_maxmind_knows_the_asn() -> None:
     world = World(GOOGLE)
     result = world.run("8.8.8.8")
     (address,) = result.addresses
-    assert (address.asn, address.asn_source, address.geo_country) == (15169, "maxmind", "US")
-    assert address.country_basis is CountryBasis.GEOLOCATION
-    assert address.asn_verified_at == NOW
+    assert (address.facts.asn, address.facts.asn_source, address.facts.geo_country) == (15169, "maxmind", "US")
+    assert address.facts.country_basis is CountryBasis.GEOLOCATION
+    assert address.facts.asn_verified_at == NOW
     assert address.state is State.COMPLETE
     assert result.networks == (NetworkFacts(15169, "GOOGLE", "maxmind"),)
     assert world.cymru.calls == world.network.calls == []
@@ -69,7 +69,7 @@ def test_cymru_gives_the_asn_that_maxmind_lacks_and_both_entries_are_kept() -> N
     world = World({"country": "DE"}, CLOUDFLARE, CLOUDFLARE_AS)
     result = world.run("1.1.1.1", "1.0.0.1")
     address = result.addresses[0]
-    assert (address.asn, address.asn_source, address.geo_country) == (13335, "cymru", "DE")
+    assert (address.facts.asn, address.facts.asn_source, address.facts.geo_country) == (13335, "cymru", "DE")
     assert set(address.enrichment) == {"maxmind", "cymru"}
     assert result.networks == (NetworkFacts(13335, "CLOUDFLARENET", "cymru_asn", "US", "arin"),)
     assert world.network.calls == [("AS13335",)]
@@ -77,13 +77,13 @@ def test_cymru_gives_the_asn_that_maxmind_lacks_and_both_entries_are_kept() -> N
 
 def test_the_registrys_country_says_that_it_is_one() -> None:
     (address,) = World(Status.NOT_FOUND, CLOUDFLARE).run("1.1.1.1").addresses
-    assert (address.geo_country, address.country_basis) == ("AU", CountryBasis.REGISTRY)
+    assert (address.facts.geo_country, address.facts.country_basis) == ("AU", CountryBasis.REGISTRY)
 
 
 def test_an_address_that_nobody_knows_is_complete_and_has_no_network() -> None:
     result = World(Status.NOT_FOUND).run("8.8.8.8")
     (address,) = result.addresses
-    assert address.asn is None
+    assert address.facts.asn is None
     assert address.state is State.COMPLETE
     assert address.due_at == NOW + timedelta(days=7)
     assert result.networks == ()
@@ -95,7 +95,7 @@ def test_nobody_is_asked_about_a_bogon(bogon: str) -> None:
     result = world.run(bogon)
     (address,) = result.addresses
     assert address.is_bogon
-    assert (address.asn, address.due_at, address.state) == (None, None, State.COMPLETE)
+    assert (address.facts.asn, address.due_at, address.state) == (None, None, State.COMPLETE)
     assert world.maxmind.calls == []
     assert result.outcomes["maxmind"] == {Status.NOT_APPLICABLE: 1}
 
@@ -104,7 +104,7 @@ def test_old_facts_of_a_bogon_are_kept_and_not_believed() -> None:
     document = {"maxmind": {"status": "hit", "fetched_at": NOW.isoformat(), "asn": 5, "country": "US"}}
     result = World(GOOGLE).run(KnownAddress("10.0.0.1", document))
     assert result.addresses[0].enrichment == document
-    assert (result.addresses[0].asn, result.addresses[0].geo_country, result.networks) == (None, None, ())
+    assert (result.addresses[0].facts.asn, result.addresses[0].facts.geo_country, result.networks) == (None, None, ())
 
 
 def test_an_incomplete_hit_adds_to_the_hit_before_and_is_partial() -> None:
@@ -120,7 +120,7 @@ def test_an_incomplete_hit_adds_to_the_hit_before_and_is_partial() -> None:
     )
     document = {"maxmind": renew(before["maxmind"], incomplete)}
     (address,) = World(GOOGLE).run(KnownAddress("8.8.8.8", document)).addresses
-    assert (address.asn, address.geo_country, address.state) == (5, "US", State.PARTIAL)
+    assert (address.facts.asn, address.facts.geo_country, address.state) == (5, "US", State.PARTIAL)
 
 
 def test_what_is_no_address_is_a_finding_and_loses_nothing_else() -> None:
@@ -145,7 +145,7 @@ def test_the_cache_answers_for_an_address_without_a_document() -> None:
     second = world.run("1.1.1.1", now=NOW + timedelta(days=1))
     assert len(world.cymru.calls) == 1
     assert second.addresses[0].enrichment["cymru"] == first.addresses[0].enrichment["cymru"]
-    assert second.addresses[0].asn_verified_at == NOW
+    assert second.addresses[0].facts.asn_verified_at == NOW
 
 
 def test_a_stale_document_is_replaced_in_columns_and_json() -> None:
@@ -154,7 +154,7 @@ def test_a_stale_document_is_replaced_in_columns_and_json() -> None:
     world.maxmind.script = lambda _key: {"asn": 5}
     later = NOW + timedelta(days=8)
     (second,) = world.run(known(first), now=later).addresses
-    assert (second.asn, second.asn_verified_at, second.geo_country) == (5, later, None)
+    assert (second.facts.asn, second.facts.asn_verified_at, second.facts.geo_country) == (5, later, None)
     assert second.enrichment["maxmind"]["asn"] == 5
 
 
@@ -165,7 +165,7 @@ def test_a_failure_keeps_the_answer_and_its_age(failure: Status) -> None:
     world.maxmind.script = lambda _key: failure
     later = NOW + timedelta(days=8)
     (second,) = world.run(known(first), now=later).addresses
-    assert (second.asn, second.asn_verified_at, second.state) == (15169, NOW, State.PARTIAL)
+    assert (second.facts.asn, second.facts.asn_verified_at, second.state) == (15169, NOW, State.PARTIAL)
     assert second.due_at == later + timedelta(minutes=15)
     assert second.enrichment["maxmind"]["fetched_at"] == first.enrichment["maxmind"]["fetched_at"]
     assert second.enrichment["maxmind"]["last_error"] == "as the test says"
@@ -190,7 +190,7 @@ def test_an_expired_answer_in_the_cache_survives_a_failure() -> None:
     world.cymru.script = lambda _key: Status.ERROR
     later = NOW + timedelta(days=8)
     (address,) = world.run("1.1.1.1", now=later).addresses
-    assert (address.asn, address.asn_verified_at, address.state) == (13335, NOW, State.PARTIAL)
+    assert (address.facts.asn, address.facts.asn_verified_at, address.state) == (13335, NOW, State.PARTIAL)
     world.run("1.1.1.1", now=later + timedelta(minutes=1))
     assert len(world.cymru.calls) == 2
 
@@ -217,7 +217,7 @@ def test_a_source_that_raises_costs_nothing_but_its_own_facts() -> None:
 
     result = World({"country": "US"}, explode).run("8.8.8.8")
     (address,) = result.addresses
-    assert (address.geo_country, address.state) == ("US", State.PARTIAL)
+    assert (address.facts.geo_country, address.state) == ("US", State.PARTIAL)
     assert result.outcomes["cymru"] == {Status.ERROR: 1}
     assert "secret" not in json.dumps(address.enrichment)
 
@@ -278,4 +278,4 @@ def test_the_signature_names_the_usable_sources_in_the_order_of_the_policy(tmp_p
 )
 def test_a_malformed_document_is_asked_about_anew(document: Any) -> None:
     (address,) = World(GOOGLE).run(KnownAddress("8.8.8.8", document)).addresses
-    assert address.asn == 15169
+    assert address.facts.asn == 15169

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import func, select
 
 from cowrie_pipeline.cowrie import lines
-from cowrie_pipeline.cowrie.fold_workers import DayFolder
+from cowrie_pipeline.cowrie.folded_days import fold_days
 from cowrie_pipeline.cowrie.segments import packed_lines
 from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, write_logs
+from cowrie_pipeline.cowrie.workers import Workers
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps import raw_sessions, scan_logs
 from cowrie_pipeline.steps.days import DayRange
@@ -32,7 +33,7 @@ def facts_of_a_load(databases: Databases, folder: Path, settings: Settings) -> d
     found = facts(warehouse)
     with warehouse.read() as connection:
         segments = connection.execute(select(func.count()).select_from(log_segments)).scalar_one()
-    assert segments > 3 * len(DAYS)
+    assert segments > len(DAYS)
     warehouse.dispose()
     return found
 
@@ -47,9 +48,11 @@ def test_days_folded_by_other_processes_and_days_written_in_parts_are_the_same_d
     plainly = facts_of_a_load(databases, tmp_path, settings)
     assert plainly["session_summaries"]
 
+    monkeypatch.setattr(scan_logs, "_workers_for", lambda _: 2)
     monkeypatch.setattr(raw_sessions, "_workers_for", lambda _: 1)
     assert facts_of_a_load(databases, tmp_path, settings) == plainly
 
+    monkeypatch.setattr(scan_logs, "_workers_for", lambda _: 0)
     monkeypatch.setattr(raw_sessions, "_workers_for", lambda _: 0)
     monkeypatch.setattr(raw_sessions, "_EVENTS_AT_ONCE", 0)
     assert facts_of_a_load(databases, tmp_path, settings) == plainly
@@ -58,12 +61,12 @@ def test_days_folded_by_other_processes_and_days_written_in_parts_are_the_same_d
 def test_a_day_is_folded_here_when_the_processes_have_died() -> None:
     line = b'{"eventid":"cowrie.session.connect","session":"a","src_ip":"1.2.3.4","timestamp":"2026-11-01T00:00:00.5Z"}'
     days = [(date(2026, 11, 1), [packed_lines([line])]), (date(2026, 11, 2), [packed_lines([line])])]
-    with DayFolder(workers=1) as folder:
-        list(folder.fold_all(days))
-        assert folder._executor is not None
-        for process in list(folder._executor._processes.values()):
+    with Workers(1) as workers:
+        list(fold_days(workers, days))
+        assert workers._executor is not None
+        for process in list(workers._executor._processes.values()):
             process.kill()
             process.join()
-        folded = list(folder.fold_all(days))
-    assert [day for day, _ in folded] == [date(2026, 11, 1), date(2026, 11, 2)]
-    assert all(len(each.rows.session_days) == 1 for _, each in folded)
+        folded = list(fold_days(workers, days))
+    assert [each.day for each in folded] == [date(2026, 11, 1), date(2026, 11, 2)]
+    assert all(len(each.rows.session_days) == 1 for each in folded)

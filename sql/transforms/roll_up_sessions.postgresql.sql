@@ -1,5 +1,5 @@
 -- title: The days of each touched session become its summary
--- reads: session_days, touched_sessions; over staged_session_days too, by that name in the place of session_days
+-- reads: session_days, touched_sessions
 --
 -- Texts are compared by code point, as in SQLite and in cowrie/fold.py, whatever the database's collation is.
 INSERT INTO session_summaries (

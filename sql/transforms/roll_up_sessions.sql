@@ -1,5 +1,5 @@
 -- title: The days of each touched session become its summary
--- reads: session_days, touched_sessions; over staged_session_days too, by that name in the place of session_days
+-- reads: session_days, touched_sessions
 INSERT INTO session_summaries (
     session_key, session_id, sensor, source, source_ip, protocol, first_event_at, last_event_at, duration_ms, is_closed,
     event_count, login_success_count, login_failed_count, command_count, command_failed_count,
