@@ -138,7 +138,7 @@ class HttpClient:
         self._total_seconds = total_seconds
         self._max_bytes = max_bytes
         self._clock = clock
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # What urllib3 unpacks in bounded pieces without another package.
@@ -248,6 +248,13 @@ class HttpClient:
 # When the reply that this thread waits for must be there, by time.monotonic(). It is handed over in this way, since
 # between a session and its connections there are pools that pass on nothing of ours.
 _deadline: ContextVar[float] = ContextVar("deadline")
+
+
+class _Session(requests.Session):
+    """A session that leaves redirects to us: it would prepare the next request even where it is not to send it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the name is requests'
+        return None
 
 
 class _UntilDeadline(io.RawIOBase):

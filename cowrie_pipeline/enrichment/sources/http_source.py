@@ -115,6 +115,7 @@ class HttpSource(ABC):
         self.terms = terms or type(self).terms
         self.name = self.terms.service
         self.base_url = base_url or self.default_url
+        self._host = _host_of(self.base_url)
         self.max_in_flight = max(1, max_in_flight)
         self.patience = patience
         self.circuit = circuit
@@ -163,11 +164,11 @@ class HttpSource(ABC):
             return Availability(usable=False, reason=reason)
         if problem := self._misconfiguration():
             return Availability(usable=False, reason=problem)
-        return Availability(usable=True, reason=f"by HTTP from {urlsplit(self.base_url).hostname}")
+        return Availability(usable=True, reason=f"by HTTP from {self._host}")
 
     def findings(self, now: datetime) -> Sequence[Finding]:
         """Return what keeps the service from answering; that it is not configured is no finding."""
-        where = urlsplit(self.base_url).hostname or self.name
+        where = self._host or self.name
         if problem := self._misconfiguration():
             return [Finding(self.name, where, "settings that can be used", "others", problem)]
         # The circuit remembers a refusal that another source of this process met.
@@ -236,11 +237,7 @@ class HttpSource(ABC):
         # The message of requests for such a header would show it.
         if not (self._api_key.isascii() and self._api_key.isprintable()) or self._api_key != self._api_key.strip():
             return f"{self.key_setting} holds blanks or characters that no key has: set it to the key alone"
-        try:
-            parts = urlsplit(self.base_url)
-        except ValueError:
-            parts = None
-        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        if self._host is None:
             return f"expected the URL of {self.terms.title} as {self.default_url}, found something else; correct it"
         return None
 
@@ -503,6 +500,15 @@ def retry_after(reply: Reply, now: datetime) -> timedelta | None:
         return None
     until = until.replace(tzinfo=UTC) if until.tzinfo is None else until
     return max(timedelta(0), until - now)
+
+
+def _host_of(url: str) -> str | None:
+    """Return the host of an HTTP URL, None where it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts.hostname if parts.scheme in ("http", "https") else None
 
 
 def _problem(error: Exception) -> str:

@@ -3,8 +3,9 @@
 Belongs here: what is asked, and how the answer reads.
 Does not belong here: limits, pauses, calls in flight (http_source.py).
 
-Format (urlhaus-api.abuse.ch, `POST /v1/host/`): HTTP 200 also for what is no answer, and `query_status` says what it is:
-`ok`, `no_results`, `invalid_host`, `unknown_auth_key`. Numbers and truth values come as texts, `tags` is a list or null.
+Format (urlhaus-api.abuse.ch, `POST /v1/host/`): HTTP 200 also for what is no answer, and `query_status` says what it
+is: `ok`, `no_results`, `invalid_host`, `unknown_auth_key`. Numbers and truth values come as texts, `tags` is a list or
+null.
 """
 
 import re
