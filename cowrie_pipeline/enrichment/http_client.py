@@ -11,6 +11,7 @@ long as one batch.
 
 import http.client
 import io
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -46,6 +47,8 @@ MAX_REDIRECTS = 3
 # Room for pools of that many hosts: more than there are services.
 POOLED_HOSTS = 32
 READ_SIZE = 64 * 1024
+MAX_CONTENT_TYPE = 100
+_CONTENT_TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
 _REDIRECTS = (301, 302, 303, 307, 308)
 # A redirect by one of these asks for the same method again; by another, for GET.
 _SAME_METHOD = (307, 308)
@@ -191,7 +194,7 @@ class HttpClient:
             status=response.status_code,
             headers=CaseInsensitiveDict(response.headers),
             body=body,
-            content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+            content_type=_content_type(response.headers.get("Content-Type", "")),
             latency_ms=latency_ms,
             fetched_at=self._clock(),
         )
@@ -313,6 +316,12 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **named: Any) -> None:
         super().init_poolmanager(*args, **named)
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+def _content_type(header: str) -> str:
+    """Return the bare type, "" where it is none: it stands in messages, so it must not be just any text."""
+    bare = header.partition(";")[0].strip().lower()
+    return bare if len(bare) <= MAX_CONTENT_TYPE and _CONTENT_TYPE.fullmatch(bare) else ""
 
 
 def _milliseconds_since(began: float) -> float:

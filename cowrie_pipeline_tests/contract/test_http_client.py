@@ -18,11 +18,14 @@ from cowrie_pipeline.enrichment.http_client import (
     TooLargeError,
     TransportError,
 )
+from cowrie_pipeline_tests.contract.http_process import served_elsewhere
 from cowrie_pipeline_tests.contract.http_server import Answer, Asked, HttpServer, as_json
+from cowrie_pipeline_tests.contract.services import internetdb
 
 SECRET = "s3cret-key"
 ASK = HttpRequest("/thing", params={"token": SECRET}, headers={"X-Key": SECRET})
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+BOMB = gzip.compress(b"x" * 50_000_000, 1)
 
 
 @pytest.fixture
@@ -54,6 +57,13 @@ def test_a_reply_is_read_whole_with_its_status_and_headers(client: HttpClient) -
     assert (reply.status, reply.body, reply.content_type, reply.fetched_at) == (404, b"{}", "application/json", MOMENT)
     assert reply.headers["x-odd"] == reply.headers["X-ODD"] == "1"
     assert reply.latency_ms > 0
+
+
+@pytest.mark.parametrize("said", [None, "", "nonsense", "text/" + "x" * 200, f"text/{SECRET} {SECRET}"])
+def test_a_content_type_that_is_none_is_left_out_of_messages(client: HttpClient, said: str | None) -> None:
+    with HttpServer(lambda _asked: Answer(content_type=said)) as server:
+        reply = client.send(server.url, ASK)
+    assert str(reply) == "HTTP 200, no content type, 0 bytes"
 
 
 def test_a_request_says_who_asks_and_what(client: HttpClient) -> None:
@@ -126,8 +136,8 @@ def test_a_dropped_connection_is_no_reply(client: HttpClient) -> None:
         Answer(endless=True),
         Answer(endless=True, chunked=True),
         Answer(body=b"", headers={"Content-Length": "9" * 30}, cut_to=0),
-        Answer(body=gzip.compress(b"x" * 200_000_000, 1), headers={"Content-Encoding": "gzip"}),
-        Answer(body=gzip.compress(b"x" * 200_000_000, 1), headers={"Content-Encoding": "gzip"}, chunked=True),
+        Answer(body=BOMB, headers={"Content-Encoding": "gzip"}),
+        Answer(body=BOMB, headers={"Content-Encoding": "gzip"}, chunked=True),
     ],
     ids=["large", "endless", "endless chunks", "announced", "gzip bomb", "gzip bomb in chunks"],
 )
@@ -223,6 +233,19 @@ def test_no_error_shows_a_secret_even_in_its_traceback(hasty: HttpClient, answer
     assert "/thing" not in str(error)
     assert error.__cause__ is None
     assert error.__context__ is None
+
+
+def test_a_header_that_cannot_be_sent_is_not_shown(client: HttpClient) -> None:
+    with HttpServer(lambda _asked: Answer()) as server, pytest.raises(TransportError, match="malformed") as caught:
+        client.send(server.url, HttpRequest("/", headers={"X-Key": f"{SECRET}\r\nX-Other: 1"}))
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_server_in_a_process_of_its_own_counts_what_came(client: HttpClient) -> None:
+    with served_elsewhere(internetdb, delay_seconds=0.01) as served:
+        for _ in range(3):
+            assert client.send(served.url, ASK).status == 404
+    assert (len(served.arrivals), served.max_in_flight) == (3, 1)
 
 
 def test_neither_a_request_nor_a_reply_shows_a_secret() -> None:

@@ -1,6 +1,5 @@
 """What every service does that is asked by HTTP, one suite for all of them: answers, limits, refusals, failures."""
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +15,7 @@ from cowrie_pipeline.enrichment.http_client import HttpClient
 from cowrie_pipeline.enrichment.outcomes import Outcome, Source, Status
 from cowrie_pipeline.enrichment.terms import Limit
 from cowrie_pipeline_tests.contract.asking import desk
-from cowrie_pipeline_tests.contract.http_server import Answer, Asked, as_json
+from cowrie_pipeline_tests.contract.http_server import Answer, Asked
 from cowrie_pipeline_tests.contract.services import CASES, HTML_PAGE, KEY, Case
 from cowrie_pipeline_tests.enrichment.allowances import MemoryAllowance
 
@@ -377,12 +376,6 @@ def test_as_many_keys_are_looked_up_at_once_as_a_minute_holds(
 ) -> None:
     with desk(CASES[0], limits=limits, max_in_flight=in_flight) as at:
         assert at.source.keys_at_once == keys
-
-
-@every_service
-def test_payloads_are_json_without_null(case: Case) -> None:
-    assert "null" not in json.dumps(case.payload)
-    assert as_json(case.payload).body
 
 
 def test_a_mistake_of_one_source_is_the_end_of_one_key() -> None:
