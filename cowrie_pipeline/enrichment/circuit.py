@@ -36,13 +36,13 @@ class Circuit:
         self.proven: set[str] = set()
         self.reason: str | None = None
         self._failures = 0
-        self._opened_at: datetime | None = None
+        self._open_until: datetime | None = None
 
     def state(self, now: datetime) -> CircuitState:
         """Return the state at `now`."""
-        if self._opened_at is None:
+        if self._open_until is None:
             return CircuitState.CLOSED
-        return CircuitState.OPEN if now < self._opened_at + self.cool_down else CircuitState.HALF_OPEN
+        return CircuitState.OPEN if now < self._open_until else CircuitState.HALF_OPEN
 
     def allows(self, now: datetime) -> bool:
         """Whether a question may be sent at `now`."""
@@ -51,12 +51,15 @@ class Circuit:
     def record_success(self) -> None:
         """Note an answer: the service works."""
         self._failures = 0
-        self._opened_at = None
+        self._open_until = None
         self.reason = None
 
-    def trip(self, now: datetime, reason: str) -> None:
-        """Open at once: one thing that was learned at `now` makes every further question vain."""
-        self._opened_at = now
+    def trip(self, now: datetime, reason: str, *, cool_down: timedelta | None = None) -> None:
+        """Open at once: one thing that was learned at `now` makes every further question vain.
+
+        `cool_down` is for what does not pass as soon as a failure does, such as a key that is refused.
+        """
+        self._open_until = now + (self.cool_down if cool_down is None else cool_down)
         self.reason = reason
 
     def record_failure(self, now: datetime) -> None:
@@ -64,5 +67,5 @@ class Circuit:
         self._failures += 1
         was_trial = self.state(now) is CircuitState.HALF_OPEN
         # A failure that arrives while open was sent before: it does not prolong the pause.
-        if was_trial or (self._opened_at is None and self._failures >= self.max_failures):
-            self._opened_at = now
+        if was_trial or (self._open_until is None and self._failures >= self.max_failures):
+            self._open_until = now + self.cool_down

@@ -59,3 +59,10 @@ def test_it_can_be_tripped_for_a_reason_that_a_success_ends() -> None:
     assert circuit.state(LATER) is CircuitState.HALF_OPEN
     circuit.record_success()
     assert (circuit.state(NOW), circuit.reason) == (CircuitState.CLOSED, None)
+
+
+def test_what_it_is_tripped_for_may_last_longer_than_a_failure() -> None:
+    circuit = Circuit(cool_down=timedelta(minutes=1))
+    circuit.trip(NOW, "the key is refused", cool_down=timedelta(hours=1))
+    assert circuit.state(LATER) is CircuitState.OPEN
+    assert circuit.state(NOW + timedelta(hours=1)) is CircuitState.HALF_OPEN
