@@ -258,7 +258,7 @@ def materialize_real_days(bench: Bench, dialect: str) -> Iterator[Row | Skipped]
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COWRIE_", "DAGSTER_"))}
     environment = inherited | {
-        "COWRIE_CYMRU_ENABLED": "false",
+        "COWRIE_OFFLINE": "true",
         "COWRIE_STATE_DIR": str(state),
         "DAGSTER_HOME": str(home),
     }

@@ -81,7 +81,7 @@ def load(*, url: str, logs: str) -> Numbers:
 def check_fresh(*, url: str, geoip: str) -> Numbers:
     """Ask which addresses of all days are due, when none is."""
     warehouse = Warehouse(url)
-    cascade = build_cascade(Settings(geoip_dir=Path(geoip), cymru_enabled=False), {})
+    cascade = build_cascade(Settings(geoip_dir=Path(geoip), offline=True), {})
     statements = 0
 
     def count(*_: object) -> None:

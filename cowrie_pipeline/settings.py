@@ -5,16 +5,33 @@ Does not belong here: anything that acts on a setting.
 """
 
 import os
+import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
-__all__ = ["Setting", "Settings", "SettingsError", "describe_settings", "export_settings"]
+__all__ = ["ServiceSettings", "Setting", "Settings", "SettingsError", "describe_settings", "export_settings"]
 
 DEFAULT_START_DATE = date(2016, 1, 1)
 DEFAULT_MAX_LINE_BYTES = 8 * 1024 * 1024
+
+
+# Asked by HTTP, one call per key; whether they are asked where nothing is set.
+_SERVICES = {
+    "greynoise": True,
+    "dshield": True,
+    "urlhaus": True,
+    "abuseipdb": True,
+    "spur": True,
+    "internetdb": False,  # for non-commercial use only: its user has to say that this is one
+    "virustotal": True,
+    "pwned_passwords": True,
+}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LIMIT = re.compile(r"(\d+)\s*/\s*(\d+)\s*([smhd])")
 
 
 class SettingsError(ValueError):
@@ -23,6 +40,41 @@ class SettingsError(ValueError):
 
 def _setting(variable: str, default: Any, help_text: str, *, secret: bool = False) -> Any:
     return field(default=default, metadata={"variable": variable, "help": help_text, "secret": secret})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """What an operator can set for one service that is asked by HTTP; None leaves what the service's module says.
+
+    `limits` are pairs of calls and seconds.
+    """
+
+    enabled: bool = _setting(
+        "ENABLED", True, "Ask the service. Off by default for InternetDB alone, which is for non-commercial use."
+    )
+    key: str | None = _setting(
+        "KEY", None, "Key for the service's API. A service that needs one is not asked without it.", secret=True
+    )
+    url: str | None = _setting("URL", None, "Where the service is asked, for a proxy or a server of your own.")
+    limits: tuple[tuple[int, float], ...] | None = _setting(
+        "LIMITS",
+        None,
+        "How often it may be asked by all processes together, such as `4/1m, 500/1d` (s, m, h, d). Default: what its "
+        "free plan allows.",
+    )
+    hit_days: float | None = _setting("HIT_DAYS", None, "How long what it knows of something is good, in days.")
+    negative_days: float | None = _setting(
+        "NEGATIVE_DAYS", None, "How long the answer that it knows nothing is good, in days."
+    )
+    max_in_flight: int = _setting("MAX_IN_FLIGHT", 8, "How many calls may be open at once.")
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense.
+
+        Raises:
+            SettingsError: a time or number is not above 0.
+        """
+        _refuse_what_is_not_positive(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +143,73 @@ class Settings:
         7.0,
         "How long the answer `not routed` of Team Cymru is good, in days.",
     )
+    services: Mapping[str, ServiceSettings] = field(
+        default_factory=lambda: MappingProxyType(
+            {name: ServiceSettings(enabled=enabled) for name, enabled in _SERVICES.items()}
+        ),
+        metadata={"variable": None},
+    )
+    offline: bool = _setting(
+        "COWRIE_OFFLINE",
+        False,
+        "Ask nobody outside this machine, whatever else is set: only files on disk are looked at.",
+    )
+    contact: str | None = _setting(
+        "COWRIE_CONTACT",
+        None,
+        "E-mail address or URL that services are told in the User-Agent. DShield is not asked without it.",
+    )
+    enrichment_policy: tuple[str, ...] = _setting(
+        "COWRIE_ENRICHMENT_POLICY",
+        (),
+        "Sources of facts on addresses in the order in which they are asked, separated by commas; one that is left out "
+        "is not asked. Default: the order in `cowrie-enrich sources`.",
+    )
+    limited_min_worth: int = _setting(
+        "COWRIE_LIMITED_MIN_WORTH",
+        1,
+        "Services with limits or prices are asked about addresses worth at least this: 0 any, 1 tried to log in, "
+        "2 logged in or entered commands, 3 both, 4 moved files.",
+    )
+    patience_seconds: float = _setting(
+        "COWRIE_PATIENCE_SECONDS",
+        60.0,
+        "How long a batch waits for a service's pace; what is left then is skipped and asked in a later run.",
+    )
+    source_seconds: float = _setting(
+        "COWRIE_SOURCE_SECONDS",
+        600.0,
+        "How long a run may be busy with one service that is asked by HTTP; what is left then is asked in a later run.",
+    )
+    cache_mode: str = _setting(
+        "COWRIE_CACHE_MODE",
+        "database",
+        "Where answers are kept: `database`, or `hybrid`: the database first, then files below COWRIE_CACHE_DIR, in "
+        "the layout of earlier installations.",
+    )
+    cache_dir: Path | None = _setting(
+        "COWRIE_CACHE_DIR", None, "Folder of the files of a hybrid cache. Default: `cache` in the state folder."
+    )
+    cache_keep_days: float = _setting(
+        "COWRIE_CACHE_KEEP_DAYS",
+        180.0,
+        "Answers that expired longer ago than this, in days, are removed by the clean-up job.",
+    )
+    lists_dir: Path | None = _setting(
+        "COWRIE_LISTS_DIR", None, "Folder of downloaded lists. Default: `lists` in the state folder."
+    )
+    maxmind_account_id: str | None = _setting(
+        "COWRIE_MAXMIND_ACCOUNT_ID", None, "Account id at MaxMind, to download GeoLite2."
+    )
+    maxmind_license_key: str | None = _setting(
+        "COWRIE_MAXMIND_LICENSE_KEY", None, "Licence key at MaxMind, to download GeoLite2.", secret=True
+    )
+    hash_passwords: bool = _setting(
+        "COWRIE_HASH_PASSWORDS",
+        False,
+        "Keep tried passwords as SHA-1 only, in sessions and in the lines that are kept. Set it before the first run: "
+        "what was kept before stays as it is.",
+    )
     max_line_bytes: int = _setting(
         "COWRIE_MAX_LINE_BYTES",
         DEFAULT_MAX_LINE_BYTES,
@@ -118,13 +237,15 @@ class Settings:
         Raises:
             SettingsError: a share is not between 0 and 1, or a size, time or number of days is not above 0.
         """
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.name in ("coverage_floor", "coverage_drop", "dead_letter_share"):
-                if not 0 <= value <= 1:
-                    raise SettingsError(f"{each.metadata['variable']} must be between 0 and 1, found {value}")
-            elif isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
-                raise SettingsError(f"{each.metadata['variable']} must be above 0, found {value}")
+        for name in ("coverage_floor", "coverage_drop", "dead_letter_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{_variable(self, name)} must be between 0 and 1, found {getattr(self, name)}")
+        if not 0 <= self.limited_min_worth <= 4:
+            raise SettingsError(f"COWRIE_LIMITED_MIN_WORTH must be from 0 to 4, found {self.limited_min_worth}")
+        if self.cache_mode not in ("database", "hybrid"):
+            raise SettingsError(f"COWRIE_CACHE_MODE must be database or hybrid, found {self.cache_mode!r}")
+        zeroes = ("coverage_floor", "coverage_drop", "dead_letter_share", "limited_min_worth")
+        _refuse_what_is_not_positive(self, but=zeroes)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -133,12 +254,15 @@ class Settings:
         Raises:
             SettingsError: a value does not fit its type, or a `_FILE` cannot be read.
         """
-        values: dict[str, Any] = {}
-        for each in fields(cls):
-            variable = each.metadata["variable"]
-            text = _text_of(variable, environment)
-            if text is not None:
-                values[each.name] = _parse(variable, text, each.type)
+        values = _values_of(cls, "", environment)
+        values["services"] = MappingProxyType(
+            {
+                name: ServiceSettings(
+                    **{"enabled": enabled} | _values_of(ServiceSettings, f"COWRIE_{name.upper()}_", environment)
+                )
+                for name, enabled in _SERVICES.items()
+            }
+        )
         return cls(**values)
 
     @property
@@ -152,6 +276,16 @@ class Settings:
         return self.geoip_dir or self.state_dir / "geoip"
 
     @property
+    def cache_folder(self) -> Path:
+        """Where the files of a hybrid cache are."""
+        return self.cache_dir or self.state_dir / "cache"
+
+    @property
+    def lists_folder(self) -> Path:
+        """Where downloaded lists are."""
+        return self.lists_dir or self.state_dir / "lists"
+
+    @property
     def log_paths(self) -> tuple[str, ...]:
         """The files, folders and globs of `logs`, in the order given."""
         return tuple(part for part in self.logs.split(os.pathsep) if part)
@@ -162,7 +296,7 @@ def export_settings(
     db_url: str | None = None,
     logs: Sequence[str] = (),
     geoip_dir: Path | None = None,
-    cymru_enabled: bool | None = None,
+    offline: bool | None = None,
     environment: MutableMapping[str, str] = os.environ,
 ) -> None:
     """Put options of the command line into the environment, where the rest of this process and its children look.
@@ -173,7 +307,7 @@ def export_settings(
         "COWRIE_DB_URL": db_url,
         "COWRIE_LOGS": os.pathsep.join(logs),
         "COWRIE_GEOIP_DIR": geoip_dir,
-        "COWRIE_CYMRU_ENABLED": cymru_enabled,
+        "COWRIE_OFFLINE": offline,
     }
     for variable, value in options.items():
         if value is not None and value != "":
@@ -191,12 +325,46 @@ class Setting:
 
 
 def describe_settings() -> list[Setting]:
-    """Return every setting with its default, in the order of their definition."""
-    rows = []
-    for each in fields(Settings):
-        default = "" if each.default in (None, "") else str(each.default)
-        rows.append(Setting(each.metadata["variable"], default, each.metadata["help"]))
-    return rows
+    """Return every setting with its default, in the order of their definition.
+
+    Those of services stand once for all, as `COWRIE_<SERVICE>_KEY`.
+    """
+    rows = [_row(each, "") for each in fields(Settings) if each.metadata["variable"]]
+    names = ", ".join(name.upper() for name in _SERVICES)
+    of_services = [_row(each, "COWRIE_<SERVICE>_") for each in fields(ServiceSettings)]
+    first = of_services[0]
+    of_services[0] = Setting(first.variable, first.default, f"{first.help} `<SERVICE>` is one of {names}.")
+    return rows + of_services
+
+
+def _row(each: Any, prefix: str) -> Setting:
+    default = "" if each.default in (None, "", ()) else str(each.default)
+    return Setting(prefix + each.metadata["variable"], default, each.metadata["help"])
+
+
+def _variable(settings: Any, name: str) -> str:
+    return str(next(each.metadata["variable"] for each in fields(settings) if each.name == name))
+
+
+def _refuse_what_is_not_positive(settings: Any, but: Sequence[str] = ()) -> None:
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and value <= 0 and each.name not in but:
+            raise SettingsError(f"{each.metadata['variable']} must be above 0, found {value}")
+
+
+def _values_of(kind: Any, prefix: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values that are set for the fields of `kind`, whose variables begin with `prefix`."""
+    values: dict[str, Any] = {}
+    for each in fields(kind):
+        if each.metadata["variable"] is None:
+            continue
+        variable = prefix + each.metadata["variable"]
+        text = _text_of(variable, environment)
+        if text is not None:
+            values[each.name] = _parse(variable, text, each.type)
+    return values
 
 
 def _text_of(variable: str, environment: Mapping[str, str]) -> str | None:
@@ -215,7 +383,11 @@ def _text_of(variable: str, environment: Mapping[str, str]) -> str | None:
 
 def _parse(variable: str, text: str, wanted: Any) -> Any:
     """Turn the text of a setting into its type."""
+    if wanted == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     kinds = get_args(wanted) or (wanted,)
+    if tuple[tuple[int, float], ...] in kinds:
+        return _parse_limits(variable, text)
     if bool in kinds:
         known = {
             "1": True,
@@ -242,3 +414,14 @@ def _parse(variable: str, text: str, wanted: Any) -> Any:
             except ValueError as error:
                 raise SettingsError(f"{variable} must be {expected}, found {text!r}") from error
     return text
+
+
+def _parse_limits(variable: str, text: str) -> tuple[tuple[int, float], ...]:
+    """Turn `4/1m, 500/1d` into pairs of calls and seconds."""
+    limits = []
+    for part in text.split(","):
+        match = _LIMIT.fullmatch(part.strip())
+        if match is None or not int(match[1]) or not int(match[2]):
+            raise SettingsError(f"{variable} must be calls/time such as 4/1m, 500/1d, found {part.strip()!r}")
+        limits.append((int(match[1]), float(int(match[2]) * _SECONDS[match[3]])))
+    return tuple(limits)

@@ -125,4 +125,4 @@ def warehouse(database_url: str) -> Iterator[Warehouse]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings that ask nobody: no GeoIP files, no Team Cymru."""
-    return Settings(state_dir=tmp_path / "var", cymru_enabled=False)
+    return Settings(state_dir=tmp_path / "var", offline=True)

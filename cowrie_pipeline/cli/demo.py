@@ -95,6 +95,4 @@ def _database_of(folder: Path) -> str:
 
 def _use_demo(folder: Path) -> None:
     """Have this process and its children use the demo's logs, databases and warehouse, and ask nobody."""
-    export_settings(
-        db_url=_database_of(folder), logs=(str(folder / "logs"),), geoip_dir=folder / "geoip", cymru_enabled=False
-    )
+    export_settings(db_url=_database_of(folder), logs=(str(folder / "logs"),), geoip_dir=folder / "geoip", offline=True)

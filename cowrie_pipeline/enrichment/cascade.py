@@ -1,7 +1,7 @@
 """The cascade: which source is asked about which address, in what order, and what is known afterwards.
 
 Belongs here: the policy (a table of stages), reuse of what is not due, one batch per source, the state of an address.
-Does not belong here: how a source is asked (sources/), which of two answers is believed (merge.py), SQL.
+Does not belong here: whether a key is asked at all (desk.py), how (sources/), whom to believe (merge.py).
 """
 
 from collections import Counter, defaultdict
@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import msgspec
 
 from cowrie_pipeline.enrichment.bogons import is_bogon
+from cowrie_pipeline.enrichment.desk import Desk
 from cowrie_pipeline.enrichment.documents import (
     Document,
     Entry,
@@ -26,7 +27,7 @@ from cowrie_pipeline.enrichment.documents import (
     renew,
 )
 from cowrie_pipeline.enrichment.findings import Finding, Reporter
-from cowrie_pipeline.enrichment.merge import AddressFacts, believe, merge
+from cowrie_pipeline.enrichment.merge import AddressFacts, believe, is_known, merge
 from cowrie_pipeline.enrichment.outcomes import LookupCache, Outcome, Source, Status
 from cowrie_pipeline.enrichment.sources.cymru import network_key
 from cowrie_pipeline.enrichment.values import moment
@@ -40,13 +41,15 @@ __all__ = [
     "NetworkFacts",
     "Stage",
     "State",
+    "stages_of",
 ]
 
+# Asked about the AS numbers that only Team Cymru told, since MaxMind names those that it knows.
 NETWORK_SERVICE = "cymru_asn"
+# On disk, so asked about every AS number that is met.
+NETWORK_LISTS = ("rir", "spamhaus_asndrop")
 # When to look again where no source said when: none is usable, or none had to be asked.
 RECHECK_AFTER = timedelta(days=1)
-# When to ask again after a failure that does not say so itself.
-RETRY_AFTER = timedelta(minutes=15)
 
 
 class State(StrEnum):
@@ -65,20 +68,48 @@ class Stage:
     fields: frozenset[str]
 
 
-# In order. An address is asked about at a stage only if it is no bogon and the stages before left one of its fields
-# open. The registry's country of Team Cymru comes along with an ASN, but is no reason to ask.
+# The order in which sources are asked, unless a setting names another: what costs nothing, then what is limited or has
+# a price. A field that only one source gives is known from no stage before it, so that source is always asked. The
+# registry's country of Team Cymru comes along with an ASN, but is no reason to ask.
 ADDRESS_POLICY = (
     Stage("maxmind", frozenset({"asn", "geo_country"})),
     Stage("cymru", frozenset({"asn"})),
+    Stage("tor", frozenset({"tor_exit"})),
+    Stage("spamhaus_drop", frozenset({"dropped_prefix"})),
+    Stage("dshield_research", frozenset({"research_project"})),
+    Stage("greynoise", frozenset({"is_scanner"})),
+    Stage("dshield", frozenset({"reports"})),
+    Stage("urlhaus", frozenset({"malware_urls"})),
+    Stage("abuseipdb", frozenset({"abuse_score"})),
+    Stage("spur", frozenset({"ip_type"})),
+    Stage("internetdb", frozenset({"open_ports"})),
 )
+
+
+def stages_of(names: Sequence[str]) -> tuple[Stage, ...]:
+    """Return the policy that asks the sources of `names` in that order; the default one if there are none.
+
+    Raises:
+        ValueError: a name is that of no source of facts on addresses, or stands twice.
+    """
+    known = {stage.service: stage for stage in ADDRESS_POLICY}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"expected sources of {', '.join(known)}; found {', '.join(unknown)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected each source once, found {', '.join(names)}")
+    return tuple(known[name] for name in names) or ADDRESS_POLICY
 
 
 @dataclass(frozen=True, slots=True)
 class KnownAddress:
-    """An address and its stored document, which may be malformed; None where it has none yet."""
+    """An address and its stored document, which may be malformed; None where it has none yet.
+
+    `worth` says whether limited sources are asked about it (sql/transforms/due_addresses.sql): 0 to 4.
+    """
 
     address: str
     enrichment: Mapping[str, Any] | None = None
+    worth: int = 4
 
 
 class EnrichedAddress(msgspec.Struct, frozen=True, gc=False):
@@ -98,13 +129,17 @@ class EnrichedAddress(msgspec.Struct, frozen=True, gc=False):
 
 
 class NetworkFacts(msgspec.Struct, frozen=True, gc=False):
-    """What is known of an ASN that a batch met. `country` and `rir` are the registry's, of the AS number."""
+    """What is known of an ASN that a batch met. `country` and `rir` are the registry's, of the AS number.
+
+    `enrichment` holds the entries of the sources that told it.
+    """
 
     asn: int
     organization: str | None = None
     organization_source: str | None = None
     country: str | None = None
     rir: str | None = None
+    enrichment: Document = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +162,7 @@ class _Progress(msgspec.Struct, gc=False):
 
     address: str
     document: Document
+    worth: int = 4
     is_askable: bool = True
     is_bogon: bool = False
     failed: bool = False
@@ -151,15 +187,26 @@ class _Run:
 class Cascade:
     """Asks `sources` by the policy. Sources that are not usable when it is made are left out.
 
-    It owns its sources: leaving the context closes those that can be closed.
+    It owns its sources: leaving the context closes those that can be closed. Sources with limits are asked about
+    addresses worth at least `limited_min_worth`. Others of the same run can ask at the same `desk`.
     """
 
-    def __init__(self, sources: Sequence[Source], *, policy: Sequence[Stage] = ADDRESS_POLICY) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        policy: Sequence[Stage] = ADDRESS_POLICY,
+        limited_min_worth: int = 0,
+        desk: Desk | None = None,
+    ) -> None:
         self._sources = tuple(sources)
         usable = {source.name: source for source in sources if source.availability().usable}
         self._stages = tuple((stage, usable[stage.service]) for stage in policy if stage.service in usable)
         self._before = {stage.service: _services_before(stage, policy) for stage in policy}
         self._network_source = usable.get(NETWORK_SERVICE)
+        self._network_lists = tuple(usable[name] for name in NETWORK_LISTS if name in usable)
+        self._limited_min_worth = limited_min_worth
+        self._desk = desk or Desk()
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +223,8 @@ class Cascade:
     def signature(self) -> str:
         """The usable sources in the order of the policy: rows looked up under another signature are due."""
         names = [source.name for _, source in self._stages]
-        return "+".join([*names, NETWORK_SERVICE] if self._network_source else names)
+        names += [source.name for source in (self._network_source, *self._network_lists) if source is not None]
+        return "+".join(names)
 
     def run(self, addresses: Sequence[KnownAddress], *, cache: LookupCache, now: datetime) -> CascadeResult:
         """Look up what is due of `addresses`, each source once for all; never raises for what a source does."""
@@ -204,7 +252,12 @@ class Cascade:
         """Bring the entry of one source up to date in every document that needs it."""
         name = source.name
         before = self._before[name]
-        needed = [each for each in batch if each.is_askable and _is_needed(stage, before, each.document)]
+        min_worth = self._limited_min_worth if source.terms.limits else 0
+        needed = [
+            each
+            for each in batch
+            if each.is_askable and each.worth >= min_worth and _is_needed(stage, before, each.document)
+        ]
         if len(needed) < len(batch):
             run.outcomes[name][Status.NOT_APPLICABLE] += len(batch) - len(needed)
         due: list[_Progress] = []
@@ -218,12 +271,12 @@ class Cascade:
         if not due:
             return
         keys = list(dict.fromkeys(progress.address for progress in due))
-        remembered, asked = _look_up(source, keys, run)
+        answers = self._desk.look_up(source, keys, cache=run.cache, now=run.now)
         fresh: dict[tuple[int, datetime | None], Entry] = {}
         for progress in due:
             entry = progress.document.get(name)
-            outcome = asked.get(progress.address)
-            past = remembered.get(progress.address)
+            outcome = answers.asked.get(progress.address)
+            past = answers.remembered.get(progress.address)
             # The cache is shared by all processes, so an answer there can be newer than the one in the document.
             if past is not None and _is_news(entry, past):
                 entry = progress.document[name] = renew(entry, past)
@@ -241,26 +294,32 @@ class Cascade:
     def _run_networks(self, batch: list[_Progress], facts: list[AddressFacts], run: _Run) -> tuple[NetworkFacts, ...]:
         """Ask about each AS number that only Team Cymru told, and gather what is known of all of them."""
         entries: dict[int, Document] = {each.asn: {} for each in facts if each.asn is not None}
-        source = self._network_source
-        told_by_cymru = sorted({each.asn for each in facts if each.asn is not None and each.asn_source == "cymru"})
-        if source is not None and told_by_cymru:
-            keys = [network_key(asn) for asn in told_by_cymru]
-            remembered, asked = _look_up(source, keys, run)
-            run.cache_hits[source.name] += len(keys) - len(asked)
-            for asn, key in zip(told_by_cymru, keys, strict=True):
-                if key in asked:
-                    run.outcomes[source.name][asked[key].status] += 1
-                past = remembered.get(key)
-                entry = None if past is None else entry_of(past)
-                if key in asked:
-                    entry = renew(entry, asked[key])
-                if entry is not None and entry["status"] != Status.NOT_APPLICABLE:
-                    entries[asn][source.name] = entry
+        told_by_cymru = {each.asn for each in facts if each.asn is not None and each.asn_source == "cymru"}
+        if self._network_source is not None:
+            self._ask_networks(self._network_source, sorted(told_by_cymru), entries, run)
             for progress, each in zip(batch, facts, strict=True):
                 if each.asn_source == "cymru" and each.asn is not None:
-                    _note(progress, entries[each.asn].get(source.name), run.now)
+                    _note(progress, entries[each.asn].get(NETWORK_SERVICE), run.now)
+        for source in self._network_lists:
+            self._ask_networks(source, sorted(entries), entries, run)
         organizations = _organizations(batch, facts)
         return tuple(_network(asn, entries[asn], organizations.get(asn)) for asn in sorted(entries))
+
+    def _ask_networks(self, source: Source, asns: Sequence[int], entries: dict[int, Document], run: _Run) -> None:
+        """Add the entry of one source to the documents of networks."""
+        if not asns:
+            return
+        keys = [network_key(asn) for asn in asns]
+        answers = self._desk.look_up(source, keys, cache=run.cache, now=run.now)
+        run.cache_hits[source.name] += len(keys) - len(answers.asked)
+        for asn, key in zip(asns, keys, strict=True):
+            past, outcome = answers.remembered.get(key), answers.asked.get(key)
+            entry = None if past is None else entry_of(past)
+            if outcome is not None:
+                run.outcomes[source.name][outcome.status] += 1
+                entry = renew(entry, outcome)
+            if entry is not None and entry["status"] != Status.NOT_APPLICABLE:
+                entries[asn][source.name] = entry
 
     def _finish(self, progress: _Progress, facts: AddressFacts, now: datetime) -> EnrichedAddress:
         if progress.is_bogon:
@@ -328,8 +387,8 @@ def _begin(known: KnownAddress, findings: list[Finding]) -> _Progress:
         findings.append(
             Finding("cascade", repr(known.address), "an IP address", "something else", "No source is asked about it.")
         )
-        return _Progress(known.address, document, is_askable=False)
-    return _Progress(known.address, document, is_askable=not bogon, is_bogon=bogon)
+        return _Progress(known.address, document, known.worth, is_askable=False)
+    return _Progress(known.address, document, known.worth, is_askable=not bogon, is_bogon=bogon)
 
 
 def _is_needed(stage: Stage, before: frozenset[str], document: Document) -> bool:
@@ -337,7 +396,7 @@ def _is_needed(stage: Stage, before: frozenset[str], document: Document) -> bool
     if not before:
         return True
     earlier = {service: document[service] for service in before if service in document}
-    return any(believe(each, earlier)[0] is None for each in stage.fields)
+    return any(not is_known(each, earlier) for each in stage.fields)
 
 
 def _is_due(entry: Mapping[str, Any] | None, now: datetime) -> bool:
@@ -362,7 +421,9 @@ def _note(progress: _Progress, entry: Mapping[str, Any] | None, now: datetime) -
     due_at = asked_again_at(entry) or now + RECHECK_AFTER
     if progress.due_at is None or due_at < progress.due_at:
         progress.due_at = due_at
-    if not is_answer(entry) or "retry_at" in entry or "last_error" in entry:
+    # Where a budget did not reach there is nothing wrong: the address is as complete as it can be.
+    is_skipped = entry.get("status") == Status.SKIPPED_BUDGET
+    if not is_skipped and (not is_answer(entry) or "retry_at" in entry or "last_error" in entry):
         progress.failed = True
 
 
@@ -370,44 +431,6 @@ def _state(progress: _Progress, facts: AddressFacts, *, any_usable: bool) -> Sta
     if any_usable and not progress.failed:
         return State.COMPLETE
     return State.UNKNOWN if facts.asn is None and facts.geo_country is None else State.PARTIAL
-
-
-def _look_up(source: Source, keys: Sequence[str], run: _Run) -> tuple[Mapping[str, Outcome], Mapping[str, Outcome]]:
-    """Return what the cache remembers of `keys`, due or not, and the outcomes of those that were asked now."""
-    remembered: Mapping[str, Outcome] = run.cache.get_many(source.name, keys) if source.cached else {}
-    due = [key for key in keys if key not in remembered or remembered[key].is_due(run.now)]
-    asked = _ask(source, due, run.now) if due else {}
-    if source.cached and asked:
-        run.cache.put_many(list(asked.values()))
-    return remembered, asked
-
-
-def _ask(source: Source, keys: Sequence[str], now: datetime) -> dict[str, Outcome]:
-    """Ask a source; give every key exactly one outcome, whatever the source does."""
-    try:
-        given = {outcome.key: outcome for outcome in source.look_up(keys, now=now)}
-        problem = "the source gave no outcome for this key"
-    except Exception as error:  # noqa: BLE001 - one source's fault must not lose what the others found
-        # The type alone: a message can hold the request, and the request a key.
-        given, problem = {}, f"the source failed with {type(error).__name__}"
-    outcomes: dict[str, Outcome] = {}
-    for key in keys:
-        outcome = given.get(key)
-        if outcome is None:
-            outcome = _failure(source.name, key, now, problem)
-        outcomes[key] = outcome if outcome.status.is_answer else _with_retry(outcome, now)
-    return outcomes
-
-
-def _failure(service: str, key: str, now: datetime, problem: str) -> Outcome:
-    return Outcome(service=service, key=key, status=Status.ERROR, fetched_at=now, payload={}, error=problem)
-
-
-def _with_retry(outcome: Outcome, now: datetime) -> Outcome:
-    """Give a failure that does not say when to ask again a time for it."""
-    if outcome.status is Status.NOT_APPLICABLE or outcome.retry_at is not None:
-        return outcome
-    return msgspec.structs.replace(outcome, retry_at=now + RETRY_AFTER)
 
 
 def _organizations(batch: Sequence[_Progress], facts: Sequence[AddressFacts]) -> dict[int, str]:
@@ -434,6 +457,7 @@ def _network(asn: int, document: Document, organization_in_maxmind: str | None) 
         organization_source=claim.service if claim else None,
         country=believe("network_country", document)[0],
         rir=believe("rir", document)[0],
+        enrichment=dict(sorted(document.items())),
     )
 
 

@@ -1,6 +1,6 @@
 """Which source is believed for which fact: one table, and one reading of it.
 
-Belongs here: the precedence of sources by field, and the facts of an address in its document.
+Belongs here: the precedence of sources by field, the facts of an address in its document, and what sources contradict.
 Does not belong here: when a source is asked (cascade.py), how an answer is stored (documents.py).
 """
 
@@ -14,7 +14,19 @@ from msgspec import Struct
 
 from cowrie_pipeline.enrichment.values import asn_number, coordinate, country_code, moment, text_value
 
-__all__ = ["PRECEDENCE", "AddressFacts", "Claim", "CountryBasis", "believe", "hit_of", "merge"]
+__all__ = [
+    "PRECEDENCE",
+    "WITNESSES",
+    "AddressFacts",
+    "Claim",
+    "CountryBasis",
+    "IpType",
+    "ScannerKind",
+    "believe",
+    "hit_of",
+    "is_known",
+    "merge",
+]
 
 
 class CountryBasis(StrEnum):
@@ -22,6 +34,25 @@ class CountryBasis(StrEnum):
 
     GEOLOCATION = "geolocation"
     REGISTRY = "registry"
+
+
+class IpType(StrEnum):
+    """What kind of address it is; of several that sources say the first in this order counts."""
+
+    VPN = "VPN"
+    TOR = "TOR"
+    PROXY = "PROXY"
+    DATACENTER = "DATACENTER"
+    RESIDENTIAL = "RESIDENTIAL"
+    MOBILE = "MOBILE"
+
+
+class ScannerKind(StrEnum):
+    """Who scans: a research project that says so, an organization known as harmless, or anybody else."""
+
+    RESEARCH = "research"
+    BENIGN = "benign"
+    NOISE = "noise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +70,19 @@ PRECEDENCE: Mapping[str, tuple[Claim, ...]] = {
     "geo_country": (
         Claim("maxmind", "country", CountryBasis.GEOLOCATION),
         Claim("cymru", "country", CountryBasis.REGISTRY),
+        Claim("dshield", "country", CountryBasis.REGISTRY),
     ),
     "organization": (Claim("maxmind", "organization"), Claim("cymru_asn", "organization")),
-    "network_country": (Claim("cymru_asn", "country"),),
-    "rir": (Claim("cymru_asn", "registry"),),
+    "network_country": (Claim("cymru_asn", "country"), Claim("rir", "country")),
+    "rir": (Claim("cymru_asn", "registry"), Claim("rir", "registry")),
+}
+
+# Everybody who says something of a field, believed or not: where they differ, that is worth knowing. Where an address
+# is and where its block is registered are two things, and differ by right.
+WITNESSES: Mapping[str, tuple[Claim, ...]] = {
+    "asn": (*PRECEDENCE["asn"], Claim("dshield", "asn"), Claim("spur", "asn")),
+    "place": (Claim("maxmind", "country"), Claim("spur", "country"), Claim("abuseipdb", "country")),
+    "registration": (Claim("cymru", "country"), Claim("dshield", "country")),
 }
 
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
@@ -51,6 +91,24 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "organization": text_value,
     "network_country": country_code,
     "rir": text_value,
+    "place": country_code,
+    "registration": country_code,
+}
+
+# What SPUR calls a kind of tunnel or infrastructure, and AbuseIPDB a kind of use.
+_SPUR_TYPES = {
+    "VPN": IpType.VPN,
+    "TOR": IpType.TOR,
+    "PROXY": IpType.PROXY,
+    "DATACENTER": IpType.DATACENTER,
+    "RESIDENTIAL": IpType.RESIDENTIAL,
+    "MOBILE": IpType.MOBILE,
+}
+_USAGE_TYPES = {
+    "data center/web hosting/transit": IpType.DATACENTER,
+    "content delivery network": IpType.DATACENTER,
+    "fixed line isp": IpType.RESIDENTIAL,
+    "mobile isp": IpType.MOBILE,
 }
 
 # An instance of dict is known at once, one of Mapping after a search; both are asked about for every address.
@@ -60,7 +118,9 @@ _MAPPINGS = (dict, Mapping)
 class AddressFacts(Struct, frozen=True, gc=False):
     """What is believed of an address. None means unknown; latitude and longitude are degrees and come as a pair.
 
-    `asn_verified_at` is when the answer that gave the ASN was fetched, UTC.
+    `asn_verified_at` is when the answer that gave the ASN was fetched, UTC. `is_scanner` is False only where somebody
+    who watches scanners does not see it. `disagreements` names the fields (of WITNESSES) of which sources say different
+    things.
     """
 
     asn: int | None = None
@@ -72,8 +132,10 @@ class AddressFacts(Struct, frozen=True, gc=False):
     latitude: float | None = None
     longitude: float | None = None
     geoip_build: str | None = None
-    ip_type: str | None = None
+    ip_type: IpType | None = None
     is_scanner: bool | None = None
+    scanner_kind: ScannerKind | None = None
+    disagreements: tuple[str, ...] = ()
 
 
 def believe(field: str, document: Mapping[str, Any]) -> tuple[Any, Claim | None]:
@@ -85,6 +147,15 @@ def believe(field: str, document: Mapping[str, Any]) -> tuple[Any, Claim | None]
         ) is not None:
             return value, claim
     return None, None
+
+
+def is_known(field: str, document: Mapping[str, Any]) -> bool:
+    """Whether a document says something of a field; of a field that only one source gives that is never asked."""
+    if field == "ip_type":
+        return _ip_type(document) is not None
+    if field == "is_scanner":
+        return _scanner(document)[0] is not None
+    return field in PRECEDENCE and believe(field, document)[0] is not None
 
 
 def hit_of(document: Mapping[str, Any], service: str) -> Mapping[str, Any] | None:
@@ -102,6 +173,7 @@ def merge(document: object) -> AddressFacts:
     place = hit_of(document, "maxmind") or {}
     latitude, longitude = coordinate(place.get("latitude"), 90), coordinate(place.get("longitude"), 180)
     has_place = latitude is not None and longitude is not None
+    is_scanner, scanner_kind = _scanner(document)
     return AddressFacts(
         asn=asn,
         asn_source=asn_claim.service if asn_claim else None,
@@ -112,4 +184,55 @@ def merge(document: object) -> AddressFacts:
         latitude=latitude if has_place else None,
         longitude=longitude if has_place else None,
         geoip_build=text_value(place.get("geo_build")) or text_value(place.get("asn_build")),
+        ip_type=_ip_type(document),
+        is_scanner=is_scanner,
+        scanner_kind=scanner_kind,
+        disagreements=_disagreements(document),
     )
+
+
+def _ip_type(document: Mapping[str, Any]) -> IpType | None:
+    """Return the first of the types that sources say of an address."""
+    said: set[IpType | None] = set()
+    if hit_of(document, "tor") is not None:
+        said.add(IpType.TOR)
+    if (spur := hit_of(document, "spur")) is not None:
+        tunnels = spur.get("tunnels")
+        kinds = (
+            [tunnel.get("type") for tunnel in tunnels if isinstance(tunnel, dict)] if isinstance(tunnels, list) else []
+        )
+        said |= {_SPUR_TYPES.get(str(kind).upper()) for kind in (*kinds, spur.get("infrastructure"))}
+        if spur.get("proxies"):
+            said.add(IpType.PROXY)
+    if (abuseipdb := hit_of(document, "abuseipdb")) is not None:
+        said.add(_USAGE_TYPES.get(str(abuseipdb.get("usage_type")).lower()))
+        if abuseipdb.get("is_tor") is True:
+            said.add(IpType.TOR)
+    return next((kind for kind in IpType if kind in said), None)
+
+
+def _scanner(document: Mapping[str, Any]) -> tuple[bool | None, ScannerKind | None]:
+    """Say whether an address scans the Internet, and who it is that does."""
+    if hit_of(document, "dshield_research") is not None:
+        return True, ScannerKind.RESEARCH
+    entry = document.get("greynoise")
+    if not isinstance(entry, _MAPPINGS):
+        return None, None
+    if entry.get("status") == "not_found" or entry.get("noise") is False:
+        return False, None
+    if entry.get("status") != "hit" or entry.get("noise") is not True:
+        return None, None
+    return True, ScannerKind.BENIGN if entry.get("classification") == "benign" else ScannerKind.NOISE
+
+
+def _disagreements(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the fields of which sources say different things."""
+    if len(document) < 2:
+        return ()
+    found = []
+    for field, claims in WITNESSES.items():
+        parse = _PARSERS[field]
+        said = {parse(entry.get(each.key)) for each in claims if (entry := hit_of(document, each.service)) is not None}
+        if len(said - {None}) > 1:
+            found.append(field)
+    return tuple(found)

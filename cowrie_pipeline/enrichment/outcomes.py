@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from cowrie_pipeline.enrichment.terms import Terms
+
 __all__ = ["Availability", "LookupCache", "Outcome", "Source", "Status"]
 
 
@@ -74,11 +76,30 @@ class Source(Protocol):
     """One place to ask about things of one kind, by batch.
 
     `name` is the service's key in `ip_inventory.enrichment` and `enrichment_cache`. `cached` says whether its
-    outcomes are kept there: a remote service's are, a local file's need not be.
+    outcomes are kept there: a remote service's are, a local file's need not be. `terms` is what the source declares of
+    itself, and `keys_at_once` how many keys one look-up should be given: what takes about a minute at most, since
+    nobody else asks about them meanwhile.
     """
 
-    name: str
-    cached: bool
+    @property
+    def name(self) -> str:
+        """The service's key."""
+        ...
+
+    @property
+    def cached(self) -> bool:
+        """Whether outcomes are kept in the ledger."""
+        ...
+
+    @property
+    def terms(self) -> Terms:
+        """What the source declares of itself."""
+        ...
+
+    @property
+    def keys_at_once(self) -> int:
+        """How many keys one look-up should be given."""
+        ...
 
     def availability(self) -> Availability:
         """Say whether the source can be asked at all, and if not, why; asks nobody."""

@@ -17,7 +17,7 @@ def environment(folder: Path, **variables: str | Path) -> dict[str, str]:
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("COWRIE_", "DAGSTER_", "COLUMNS"))
     }
-    ours = {"COWRIE_STATE_DIR": folder / "var", "COWRIE_CYMRU_ENABLED": "false"}
+    ours = {"COWRIE_STATE_DIR": folder / "var", "COWRIE_OFFLINE": "true"}
     return inherited | {name: str(value) for name, value in (ours | variables).items()}
 
 

@@ -100,7 +100,7 @@ def fresh(databases: Databases) -> Iterator[tuple[Warehouse, Path]]:
 
 def scanned(warehouse: Warehouse, folder: Path) -> ScanReport:
     """Scan a folder, and see to what must hold after every scan."""
-    given_settings = Settings(state_dir=folder / "var", cymru_enabled=False, max_line_bytes=MAX_LINE_BYTES)
+    given_settings = Settings(state_dir=folder / "var", offline=True, max_line_bytes=MAX_LINE_BYTES)
     report = scan_logs(warehouse, [str(folder)], settings=given_settings, now=NOW)
     with warehouse.read() as connection:
         rows = connection.execute(select(log_files)).all()

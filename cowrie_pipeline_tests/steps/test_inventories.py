@@ -122,7 +122,7 @@ def test_real_geoip_files_are_read(warehouse: Warehouse, tmp_path: Path) -> None
     folder.mkdir()
     write_database(folder / "GeoLite2-City.mmdb", "GeoLite2-City", {"5.39.0.0/16": PARIS})
     write_database(folder / "GeoLite2-ASN.mmdb", "GeoLite2-ASN", {"5.39.0.0/16": asn_record(4200000, "OVH")})
-    with build_cascade(Settings(geoip_dir=folder, cymru_enabled=False), {}) as cascade:
+    with build_cascade(Settings(geoip_dir=folder, offline=True), {}) as cascade:
         report = enrich_addresses(warehouse, cascade, span(DAY), now=datetime.now(UTC))
     assert report.outcomes == {"maxmind": {"hit": 1, "not_found": 1}}
     row = address_of(warehouse, "5.39.0.9")
@@ -135,7 +135,7 @@ def test_real_geoip_files_are_read(warehouse: Warehouse, tmp_path: Path) -> None
 @pytest.mark.shared_data
 def test_maxminds_own_test_databases_are_read(warehouse: Warehouse, tmp_path: Path) -> None:
     attacks(warehouse, tmp_path, "81.2.69.142", "1.128.0.1")
-    with build_cascade(Settings(geoip_dir=SHARED_DATA / "mmdb", cymru_enabled=False), {}) as cascade:
+    with build_cascade(Settings(geoip_dir=SHARED_DATA / "mmdb", offline=True), {}) as cascade:
         enrich_addresses(warehouse, cascade, span(DAY), now=NOW)
     assert address_of(warehouse, "81.2.69.142")["geo_city"] == "London"
     assert address_of(warehouse, "1.128.0.1")["current_asn"] == 1221
