@@ -268,7 +268,7 @@ class _Refresh:
         try:
             return self._ask()
         except (_DownloadError, InvalidFileError) as error:
-            before = known or Provenance(source_url=self._file.urls(self._now)[0], asked_at=self._now)
+            before = known or Provenance(source_url=_public(self._file.urls(self._now)[0]), asked_at=self._now)
             not_before = error.not_before if isinstance(error, _DownloadError) else None
             self._remember(
                 msgspec.structs.replace(before, asked_at=self._now, last_error=str(error), not_before=not_before)
@@ -276,10 +276,10 @@ class _Refresh:
             return self._report(Change.FAILED, str(error))
 
     def _may_ask_at(self, known: Provenance) -> datetime:
-        # A clock that was set back must not keep anyone waiting for years.
-        asked_at = min(known.asked_at, self._now)
-        not_before = min(known.not_before or asked_at, self._now + LONGEST_PAUSE)
-        return max(asked_at + self._file.min_interval, not_before)
+        if known.asked_at > self._now:
+            # The clock was set back since, and that must not keep anyone waiting for years.
+            return self._now
+        return max(known.asked_at + self._file.min_interval, known.not_before or known.asked_at)
 
     def _ask(self) -> DownloadReport:
         urls = self._file.urls(self._now)
