@@ -1,7 +1,8 @@
 """Team Cymru by DNS: the origin ASN of an address, and what a registry knows of an AS number.
 
-Belongs here: the names that are asked, how their TXT records are read, how long an answer is good.
-Does not belong here: carrying questions (dns_client.py), whether Team Cymru is asked at all (cascade.py).
+Belongs here: the names that are asked, how its records are read, how long an answer is good.
+Does not belong here: carrying questions (dns_client.py), large batches (cymru_whois.py), whether Team Cymru is asked at
+all (cascade.py).
 
 Formats (team-cymru.com, "IP to ASN mapping"): `23028 | 216.90.108.0/24 | US | arin | 1998-09-25` for an address, and
 `23028 | US | arin | 2002-01-04 | TEAM-CYMRU - Team Cymru Inc., US` for an AS number. The country is the one under which
@@ -14,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import dns.name
 
@@ -27,7 +28,7 @@ from cowrie_pipeline.enrichment.sources.dns_client import (
 )
 from cowrie_pipeline.enrichment.values import asn_number, country_code, iso_day, origin_asn, registry_name, text_value
 
-__all__ = ["PROOF_NAME", "CymruNetworkSource", "CymruSource", "CymruTerms", "network_key", "origin_name"]
+__all__ = ["PROOF_NAME", "Answer", "CymruNetworkSource", "CymruSource", "CymruTerms", "network_key", "origin_name"]
 
 RETRY_AFTER = timedelta(minutes=15)
 
@@ -50,6 +51,19 @@ class CymruTerms:
 
     hit_for: timedelta = timedelta(days=90)
     negative_for: timedelta = timedelta(days=7)
+
+
+class Answer(Protocol):
+    """What came back for one key, by DNS or by whois: records as they are in TXT records, or why there are none."""
+
+    @property
+    def texts(self) -> Sequence[str]: ...  # noqa: D102 - the class says it
+    @property
+    def error(self) -> str | None: ...  # noqa: D102
+    @property
+    def rcode(self) -> int | None: ...  # noqa: D102
+    @property
+    def latency_ms(self) -> float | None: ...  # noqa: D102
 
 
 class _CymruService(ABC):
@@ -85,15 +99,17 @@ class _CymruService(ABC):
                 names[key] = self._name_of(key)
             except ValueError as error:
                 outcomes[key] = self._outcome(key, Status.NOT_APPLICABLE, now, error=str(error))
-        if isinstance(self._client, ResolverError):
-            answers = [DnsAnswer(error=str(self._client))] * len(names)
-        else:
-            answers = self._client.ask(list(names.values()), now=now)
-        for key, answer in zip(names, answers, strict=True):
+        for key, answer in zip(names, self._ask(names, now), strict=True):
             outcomes[key] = self._judge(key, answer, now)
         return [outcomes[key] for key in keys]
 
-    def _judge(self, key: str, answer: DnsAnswer, now: datetime) -> Outcome:
+    def _ask(self, names: Mapping[str, dns.name.Name], now: datetime) -> Sequence[Answer]:
+        """Ask about every key, by its name; give one answer per key, in their order."""
+        if isinstance(self._client, ResolverError):
+            return [DnsAnswer(error=str(self._client))] * len(names)
+        return self._client.ask(list(names.values()), now=now)
+
+    def _judge(self, key: str, answer: Answer, now: datetime) -> Outcome:
         error = answer.error
         payload: Mapping[str, Any] = {}
         if error is None:
@@ -112,7 +128,7 @@ class _CymruService(ABC):
         key: str,
         status: Status,
         now: datetime,
-        answer: DnsAnswer | None = None,
+        answer: Answer | None = None,
         *,
         payload: Mapping[str, Any] | None = None,
         expires_at: datetime | None = None,
@@ -216,11 +232,16 @@ def _readable(texts: Sequence[str], read: Callable[[str], dict[str, Any]]) -> li
 
 
 def _read_origin(text: str) -> dict[str, Any]:
-    """Return the facts of one origin record, none where it names no AS number that can be an origin."""
-    numbers, prefix, country, registry, allocated = _fields(text, 5)
-    origins = [number for number in map(origin_asn, _asn_words(numbers, text)) if number is not None]
+    """Return the facts of one origin record, none where it names no AS number that can be an origin.
+
+    By whois a record ends with the name of the first of its origins.
+    """
+    numbers, prefix, country, registry, allocated, description = _fields(text, 6)
+    words = _asn_words(numbers, text)
+    origins = [number for number in map(origin_asn, words) if number is not None]
     if not origins:
         return {}
+    is_of_first = origin_asn(words[0]) == origins[0]
     return _present(
         asn=origins[0],
         origins=origins,
@@ -228,6 +249,7 @@ def _read_origin(text: str) -> dict[str, Any]:
         country=country_code(country),
         registry=registry_name(registry),
         allocated=iso_day(allocated),
+        organization=_organization(description) if is_of_first else None,
     )
 
 
@@ -243,8 +265,13 @@ def _read_network(text: str) -> dict[str, Any]:
         registry=registry_name(registry),
         allocated=iso_day(allocated),
         description=text_value(description),
-        organization=text_value(_COUNTRY_AT_END.sub("", description)),
+        organization=_organization(description),
     )
+
+
+def _organization(description: str) -> str | None:
+    """Return the description of an AS number without the country at its end, which is told apart."""
+    return None if description == "NA" else text_value(_COUNTRY_AT_END.sub("", description))
 
 
 def _asn_words(field: str, text: str) -> list[str]:
