@@ -33,8 +33,11 @@ __all__ = ["PROOF_NAME", "Answer", "CymruNetworkSource", "CymruSource", "CymruTe
 RETRY_AFTER = timedelta(minutes=15)
 
 _ZONE = dns.name.from_text("asn.cymru.com.")
-_ORIGIN_V4 = dns.name.from_text("origin.asn.cymru.com.")
-_ORIGIN_V6 = dns.name.from_text("origin6.asn.cymru.com.")
+_ORIGIN_V4 = dns.name.from_text("origin.asn.cymru.com.").to_digestable()
+_ORIGIN_V6 = dns.name.from_text("origin6.asn.cymru.com.").to_digestable()
+# Every octet as labels in wire form (a length, and so many letters): a decimal number, or two nibbles, last first.
+_DECIMAL_LABELS = [b"%c%d" % (len(str(octet)), octet) for octet in range(256)]
+_NIBBLE_LABELS = [b"\x01%x\x01%x" % (octet & 15, octet >> 4) for octet in range(256)]
 # Team Cymru's own number, the example in its documentation: a resolver that cannot see it sees none of the zone.
 PROOF_NAME = dns.name.from_text("AS23028", _ZONE)
 
@@ -77,8 +80,8 @@ class _CymruService(ABC):
         self._terms = terms
 
     @abstractmethod
-    def _name_of(self, key: str) -> dns.name.Name:
-        """Return the name to ask for `key`; raise ValueError where there is nothing to ask."""
+    def _name_of(self, key: str) -> bytes:
+        """Return the name to ask for `key`, in wire form; raise ValueError where there is nothing to ask."""
 
     @abstractmethod
     def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:
@@ -93,7 +96,7 @@ class _CymruService(ABC):
     def look_up(self, keys: Sequence[str], *, now: datetime) -> list[Outcome]:
         """Ask about every distinct key once; give one outcome per key, in the order of `keys`."""
         outcomes: dict[str, Outcome] = {}
-        names: dict[str, dns.name.Name] = {}
+        names: dict[str, bytes] = {}
         for key in keys:
             try:
                 names[key] = self._name_of(key)
@@ -103,7 +106,7 @@ class _CymruService(ABC):
             outcomes[key] = self._judge(key, answer, now)
         return [outcomes[key] for key in keys]
 
-    def _ask(self, names: Mapping[str, dns.name.Name], now: datetime) -> Sequence[Answer]:
+    def _ask(self, names: Mapping[str, bytes], now: datetime) -> Sequence[Answer]:
         """Ask about every key, by its name; give one answer per key, in their order."""
         if isinstance(self._client, ResolverError):
             return [DnsAnswer(error=str(self._client))] * len(names)
@@ -158,7 +161,7 @@ class CymruSource(_CymruService):
 
     name = "cymru"
 
-    def _name_of(self, key: str) -> dns.name.Name:
+    def _name_of(self, key: str) -> bytes:
         return origin_name(key)
 
     def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:  # noqa: ARG002 - the record does not name it
@@ -176,11 +179,11 @@ class CymruNetworkSource(_CymruService):
 
     name = "cymru_asn"
 
-    def _name_of(self, key: str) -> dns.name.Name:
+    def _name_of(self, key: str) -> bytes:
         number = origin_asn(key.removeprefix("AS"))
         if number is None:
             raise ValueError(f"expected a public AS number as AS23028, found {key!r}")
-        return dns.name.from_text(network_key(number), _ZONE)
+        return dns.name.from_text(network_key(number), _ZONE).to_digestable()
 
     def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:
         asked = asn_number(key.removeprefix("AS"))
@@ -193,16 +196,15 @@ def network_key(asn: int) -> str:
     return f"AS{asn}"
 
 
-def origin_name(address: str) -> dns.name.Name:
-    """Return the name that holds an address's origin: its octets, or for IPv6 its nibbles, last first.
+def origin_name(address: str) -> bytes:
+    """Return the name that holds an address's origin, in wire form: its octets, or for IPv6 its nibbles, last first.
 
     Raises:
         ValueError: `address` is no IP address.
     """
     packed = packed_address(address)
-    if len(packed) == 4:
-        return dns.name.Name([str(octet).encode() for octet in reversed(packed)]).concatenate(_ORIGIN_V4)
-    return dns.name.Name([bytes([digit]) for digit in reversed(packed.hex().encode())]).concatenate(_ORIGIN_V6)
+    labels, zone = (_DECIMAL_LABELS, _ORIGIN_V4) if len(packed) == 4 else (_NIBBLE_LABELS, _ORIGIN_V6)
+    return b"".join([labels[octet] for octet in reversed(packed)]) + zone
 
 
 def _fields(text: str, count: int) -> list[str]:

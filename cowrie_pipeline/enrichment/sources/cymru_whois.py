@@ -17,8 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-import dns.name
-
 from cowrie_pipeline.enrichment.bogons import packed_address
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.enrichment.outcomes import Availability
@@ -204,7 +202,7 @@ class CymruBulkSource(CymruSource):
         reason = f"{by_dns.reason}; {self._threshold:,} addresses or more by whois through {self._whois.server}"
         return Availability(usable=True, reason=reason) if by_dns.usable else by_dns
 
-    def _ask(self, names: Mapping[str, dns.name.Name], now: datetime) -> Sequence[Answer]:
+    def _ask(self, names: Mapping[str, bytes], now: datetime) -> Sequence[Answer]:
         keys = list(names)
         answers: list[Answer] = []
         if len(keys) >= self._threshold:
