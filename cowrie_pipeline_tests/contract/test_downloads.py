@@ -3,12 +3,13 @@
 import gzip
 import hashlib
 import io
+import multiprocessing
 import os
 import resource
 import stat
 import tarfile
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -471,20 +472,29 @@ def test_what_a_killed_download_left_is_removed(server: FileServer, downloader: 
     assert files_in(tmp_path) == {"list.txt", "list.txt.json"}
 
 
-def test_of_many_that_fetch_at_once_one_asks_and_all_have_the_file(server: FileServer, tmp_path: Path) -> None:
-    reports: list[DownloadReport] = []
+def fetch_in_a_process(url: str, folder: Path) -> Change:
+    downloader = Downloader(user_agent="test")
+    file = PublishedFile(
+        name="the_list",
+        file_name="list.txt",
+        urls=lambda _now: (url,),
+        validate=validate,
+        min_interval=timedelta(hours=1),
+        max_bytes=10_000,
+    )
+    try:
+        return downloader.fetch(file, folder, now=NOW).change
+    finally:
+        downloader.close()
 
-    def work() -> None:
-        own = Downloader(user_agent="test")
-        reports.append(fetch(own, published(server), tmp_path))
-        own.close()
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    changes = [report.change for report in reports]
-    assert sorted(changes) == [Change.UNCHANGED] * 7 + [Change.UPDATED]
+def test_of_several_processes_that_fetch_at_once_one_asks_and_all_have_the_file(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.pages["/list"].pause_seconds = 0.02
+    processes = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(3, mp_context=processes) as pool:
+        changes = list(pool.map(fetch_in_a_process, [server.url("/list")] * 3, [tmp_path] * 3))
+    assert sorted(changes) == [Change.UNCHANGED] * 2 + [Change.UPDATED]
     assert len(server.requests) == 1
     assert (tmp_path / "list.txt").read_bytes() == GOOD

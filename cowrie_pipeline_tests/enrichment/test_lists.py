@@ -22,7 +22,7 @@ from cowrie_pipeline.enrichment.lists.spamhaus import (
     SpamhausDropSource,
 )
 from cowrie_pipeline.enrichment.lists.tor import TOR_EXITS, TorExitSource
-from cowrie_pipeline.enrichment.outcomes import Outcome, Status
+from cowrie_pipeline.enrichment.outcomes import Outcome, Source, Status
 from cowrie_pipeline_tests.enrichment.databases import PARIS, asn_record, write_database
 from cowrie_pipeline_tests.enrichment.made_lists import (
     asn_drop_record,
@@ -48,7 +48,7 @@ RUNS = [
 ]
 
 
-def only(source: ListSource[Any, Any], key: str) -> Outcome:
+def only(source: Source, key: str) -> Outcome:
     (outcome,) = source.look_up([key], now=NOW)
     return outcome
 

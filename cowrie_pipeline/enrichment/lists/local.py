@@ -54,14 +54,10 @@ class ListSource(ABC, Generic[Key, Table]):
     lists: tuple[PublishedList, ...]
 
     def __init__(self, folder: Path) -> None:
+        self.name = self.terms.service
         self._folder = folder
         self._opened: dict[str, _Opened[Table]] | None = None
         self._broken: dict[str, str] = {}
-
-    @property
-    def name(self) -> str:
-        """The key in `ip_inventory.enrichment`."""
-        return self.terms.service
 
     @abstractmethod
     def _load(self, path: Path) -> Table:
@@ -99,21 +95,23 @@ class ListSource(ABC, Generic[Key, Table]):
         return Availability(usable=True, reason=", ".join(days + [f"{each} missing" for each in missing]))
 
     def findings(self, now: datetime) -> tuple[Finding, ...]:
-        """Return which lists are missing, broken or stale at `now`."""
-        opened = self._open()
-        findings = []
-        for each in self.lists:
-            path = str(self._folder / each.file.file_name)
-            days = each.refresh_every / timedelta(days=1) * STALE_AFTER_REFRESHES
-            if each.name in self._broken:
-                findings.append(Finding(self.name, path, "a readable list", self._broken[each.name], _ADVICE))
-            elif each.name not in opened:
-                findings.append(Finding(self.name, path, "a downloaded list", "none", _ADVICE))
-            elif now - opened[each.name].confirmed_at > each.refresh_every * STALE_AFTER_REFRESHES:
-                there = opened[each.name]
-                found = f"one of {there.list_date.isoformat()}, last confirmed {there.confirmed_at:%Y-%m-%d}"
-                findings.append(Finding(self.name, path, f"a list confirmed in the last {days:g} days", found, _ADVICE))
-        return tuple(findings)
+        """Return which lists are missing or stale at `now`, and which of those that were read are broken."""
+        findings = [self._finding(each, now) for each in self.lists]
+        return tuple(finding for finding in findings if finding is not None)
+
+    def _finding(self, published: PublishedList, now: datetime) -> Finding | None:
+        path = self._folder / published.file.file_name
+        if published.name in self._broken:
+            return Finding(self.name, str(path), "a readable list", self._broken[published.name], _ADVICE)
+        if not path.is_file():
+            return Finding(self.name, str(path), "a downloaded list", "none", _ADVICE)
+        confirmed_at = _confirmed_at(path)
+        longest = published.refresh_every * STALE_AFTER_REFRESHES
+        if now - confirmed_at <= longest:
+            return None
+        expected = f"a list confirmed in the last {longest / timedelta(days=1):g} days"
+        found = f"one of {_date_of(path).isoformat()}, last confirmed {confirmed_at:%Y-%m-%d}"
+        return Finding(self.name, str(path), expected, found, _ADVICE)
 
     def look_up(self, keys: Sequence[str], *, now: datetime) -> list[Outcome]:
         """Look up every key; give one outcome per key, in their order."""
