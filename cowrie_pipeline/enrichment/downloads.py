@@ -56,7 +56,8 @@ MAX_REDIRECTS = 5
 _CHUNK = 1 << 16
 _MAX_CHECKSUM_BYTES = 4096
 _SHA256_DIGITS = 64
-_UNPACKING_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError)
+# Of a garbled archive tarfile also raises what int() and decode() do.
+_UNPACKING_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError, ValueError, OverflowError)
 
 
 class InvalidFileError(ValueError):
@@ -444,21 +445,27 @@ def _unpack(file: PublishedFile, packed: Path, unpacked: Path) -> None:
             if file.packing is Packing.GZIP:
                 _copy(limited, target)
             else:
-                _copy_member(limited, file.member or file.file_name, target)
+                _copy_member(limited, file.member or file.file_name, file.max_unpacked_bytes, target)
                 # To the end, for the checksum that stands there.
                 while limited.read(_CHUNK):
                     pass
             _flush(target)
+    except InvalidFileError:
+        raise
     except _UNPACKING_ERRORS as error:
         raise InvalidFileError(
             f"expected a whole {file.packing} file, found {error or type(error).__name__}"
         ) from error
 
 
-def _copy_member(stream: _Limited, wanted: str, target: IO[bytes]) -> None:
+def _copy_member(stream: _Limited, wanted: str, limit: int, target: IO[bytes]) -> None:
     """Write the one member that is wanted. Nothing is ever written under a name out of the archive."""
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
+            # Where the next member begins. A header can say so of any place, and tarfile would read on for ever to get
+            # there, long after the stream has ended.
+            if archive.offset > limit:
+                raise InvalidFileError(f"expected an archive of at most {limit:,} octets, found a larger one")
             path = PurePosixPath(member.name)
             if path.name != wanted:
                 continue

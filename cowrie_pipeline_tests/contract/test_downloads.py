@@ -395,6 +395,13 @@ def test_of_a_tar_only_the_member_that_is_wanted_is_taken(
     assert files_in(tmp_path) == {"a"}
 
 
+def endless_tar() -> bytes:
+    """Begin an archive with a member that ends beyond everything: tarfile reads on for ever to get behind it."""
+    info = member("other.txt")
+    info.size = 1 << 60
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+
+
 WHOLE = tar_of((member("Lists/list.txt"), GOOD * 100))
 BAD_ARCHIVES = {
     "a traversal": tar_of((member("../list.txt"), GOOD)),
@@ -406,6 +413,7 @@ BAD_ARCHIVES = {
     "empty": tar_of(),
     "a bomb": tar_of((member("list.txt"), b"good\n" * 200_000)),
     "a bomb beside the member": tar_of((member("list.txt"), GOOD), (member("other"), bytes(1_000_000))),
+    "a member without end": endless_tar(),
     "cut": WHOLE[: len(WHOLE) // 2],
     "cut in its checksum": WHOLE[:-4],
     "with a wrong checksum": WHOLE[:-8] + bytes(8),

@@ -55,7 +55,7 @@ def read_delegated(path: Path) -> tuple[list[_Run], datetime]:
                 raise InvalidFileError(f"expected a line with the version and the day first, found {line[:80]!r}")
         elif fields[2] == "asn":
             if fields[5] == "summary":
-                summary = int(fields[4]) if fields[4].isdecimal() else None
+                summary = int(fields[4]) if fields[4].isdecimal() and len(fields[4]) <= 10 else None
             else:
                 rows.append(fields)
     if day is None or summary is None:
@@ -69,7 +69,8 @@ def read_delegated(path: Path) -> tuple[list[_Run], datetime]:
 
 def _read_run(fields: list[str], shared: dict[tuple[str, str, str], dict[str, Any]]) -> _Run | None:
     registry, country, _, start, count, allocated, *rest = fields
-    if not (start.isdecimal() and count.isdecimal() and rest):
+    # More digits than an AS number has are none, and very many of them no int() takes.
+    if not (start.isdecimal() and count.isdecimal() and len(start) <= 10 and len(count) <= 10 and rest):
         return None
     first, last = int(start), int(start) + int(count) - 1
     if not 0 <= first <= last <= MAX_ASN:

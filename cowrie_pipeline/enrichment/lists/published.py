@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from cowrie_pipeline.enrichment.downloads import InvalidFileError, PublishedFile
 from cowrie_pipeline.enrichment.terms import Terms
 
-__all__ = ["PublishedList", "always", "lines_of", "read_rows", "require_records"]
+__all__ = ["PublishedList", "always", "lines_of", "read_json", "read_rows", "require_records"]
 
 Raw = TypeVar("Raw")
 Row = TypeVar("Row")
@@ -52,6 +54,19 @@ def lines_of(path: Path) -> Iterator[str]:
             text = line.strip()
             if text and not text.startswith("#"):
                 yield text
+
+
+def read_json(text: str | bytes, kind: type[Row]) -> Row:
+    """Read JSON that must be of a type.
+
+    Raises:
+        InvalidFileError: it is not, or no JSON at all.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    # ValueError is also what is no UTF-8, and RecursionError what is nested too deeply.
+    except (ValueError, RecursionError) as error:
+        raise InvalidFileError(f"expected a JSON {kind.__name__}, found {text[:80]!r} ({error})") from error
 
 
 def read_rows(rows: Iterable[Raw], read: Callable[[Raw], Row | None], *, kind: str) -> list[Row]:

@@ -13,12 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from cowrie_pipeline.enrichment.bogons import packed_address
-from cowrie_pipeline.enrichment.downloads import Contents, InvalidFileError, PublishedFile
+from cowrie_pipeline.enrichment.downloads import Contents, PublishedFile
 from cowrie_pipeline.enrichment.lists.local import AddressListSource
-from cowrie_pipeline.enrichment.lists.published import PublishedList, always, read_rows, require_records
+from cowrie_pipeline.enrichment.lists.published import PublishedList, always, read_json, read_rows, require_records
 from cowrie_pipeline.enrichment.terms import Terms
 from cowrie_pipeline.enrichment.values import iso_day, text_value
 
@@ -37,10 +35,7 @@ def read_scanners(path: Path) -> dict[bytes, dict[str, Any]]:
     Raises:
         InvalidFileError: it is no such list.
     """
-    try:
-        rows = msgspec.json.decode(path.read_bytes(), type=list[Any])
-    except msgspec.DecodeError as error:
-        raise InvalidFileError(f"expected a JSON list, found something else ({error})") from error
+    rows = read_json(path.read_bytes(), list[Any])
     scanners: dict[bytes, dict[str, Any]] = {}
     for packed, facts in read_rows(rows, _read_scanner, kind="records with an address and a type"):
         scanners.setdefault(packed, facts)

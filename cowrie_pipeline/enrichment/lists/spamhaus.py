@@ -13,11 +13,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from cowrie_pipeline.enrichment.downloads import Contents, InvalidFileError, PublishedFile
 from cowrie_pipeline.enrichment.lists.local import AddressListSource, NetworkListSource
-from cowrie_pipeline.enrichment.lists.published import PublishedList, always, lines_of, read_rows, require_records
+from cowrie_pipeline.enrichment.lists.published import (
+    PublishedList,
+    always,
+    lines_of,
+    read_json,
+    read_rows,
+    require_records,
+)
 from cowrie_pipeline.enrichment.lists.ranges import AddressTable
 from cowrie_pipeline.enrichment.terms import Terms
 from cowrie_pipeline.enrichment.values import asn_number, country_code, registry_name, text_value
@@ -65,13 +70,7 @@ def read_asn_drop(path: Path) -> tuple[dict[int, dict[str, Any]], datetime]:
 
 def _split(path: Path) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
     """Return the records and the metadata at the end, without which a list is not whole."""
-    decoder = msgspec.json.Decoder(dict[str, Any])
-    rows: list[Mapping[str, Any]] = []
-    for line in lines_of(path):
-        try:
-            rows.append(decoder.decode(line))
-        except msgspec.DecodeError as error:
-            raise InvalidFileError(f"expected a JSON object a line, found {line[:80]!r}") from error
+    rows: list[Mapping[str, Any]] = [read_json(line, dict[str, Any]) for line in lines_of(path)]
     records = [row for row in rows if row.get("type") != "metadata"]
     metadata = next((row for row in rows if row.get("type") == "metadata"), None)
     if metadata is None:
