@@ -1,7 +1,8 @@
 """Team Cymru by DNS: the origin ASN of an address, and what a registry knows of an AS number.
 
-Belongs here: the names that are asked, how their TXT records are read, how long an answer is good.
-Does not belong here: carrying questions (dns_client.py), whether Team Cymru is asked at all (cascade.py).
+Belongs here: the names that are asked, how its records are read, how long an answer is good.
+Does not belong here: carrying questions (dns_client.py), large batches (cymru_whois.py), whether Team Cymru is asked at
+all (cascade.py).
 
 Formats (team-cymru.com, "IP to ASN mapping"): `23028 | 216.90.108.0/24 | US | arin | 1998-09-25` for an address, and
 `23028 | US | arin | 2002-01-04 | TEAM-CYMRU - Team Cymru Inc., US` for an AS number. The country is the one under which
@@ -14,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import dns.name
 
@@ -27,13 +28,16 @@ from cowrie_pipeline.enrichment.sources.dns_client import (
 )
 from cowrie_pipeline.enrichment.values import asn_number, country_code, iso_day, origin_asn, registry_name, text_value
 
-__all__ = ["PROOF_NAME", "CymruNetworkSource", "CymruSource", "CymruTerms", "network_key", "origin_name"]
+__all__ = ["PROOF_NAME", "Answer", "CymruNetworkSource", "CymruSource", "CymruTerms", "network_key", "origin_name"]
 
 RETRY_AFTER = timedelta(minutes=15)
 
 _ZONE = dns.name.from_text("asn.cymru.com.")
-_ORIGIN_V4 = dns.name.from_text("origin.asn.cymru.com.")
-_ORIGIN_V6 = dns.name.from_text("origin6.asn.cymru.com.")
+_ORIGIN_V4 = dns.name.from_text("origin.asn.cymru.com.").to_digestable()
+_ORIGIN_V6 = dns.name.from_text("origin6.asn.cymru.com.").to_digestable()
+# Every octet as labels in wire form (a length, and so many letters): a decimal number, or two nibbles, last first.
+_DECIMAL_LABELS = [b"%c%d" % (len(str(octet)), octet) for octet in range(256)]
+_NIBBLE_LABELS = [b"\x01%x\x01%x" % (octet & 15, octet >> 4) for octet in range(256)]
 # Team Cymru's own number, the example in its documentation: a resolver that cannot see it sees none of the zone.
 PROOF_NAME = dns.name.from_text("AS23028", _ZONE)
 
@@ -52,6 +56,19 @@ class CymruTerms:
     negative_for: timedelta = timedelta(days=7)
 
 
+class Answer(Protocol):
+    """What came back for one key, by DNS or by whois: records as they are in TXT records, or why there are none."""
+
+    @property
+    def texts(self) -> Sequence[str]: ...  # noqa: D102 - the class says it
+    @property
+    def error(self) -> str | None: ...  # noqa: D102
+    @property
+    def rcode(self) -> int | None: ...  # noqa: D102
+    @property
+    def latency_ms(self) -> float | None: ...  # noqa: D102
+
+
 class _CymruService(ABC):
     """What both services share: from keys to names, from DNS answers to outcomes."""
 
@@ -63,8 +80,8 @@ class _CymruService(ABC):
         self._terms = terms
 
     @abstractmethod
-    def _name_of(self, key: str) -> dns.name.Name:
-        """Return the name to ask for `key`; raise ValueError where there is nothing to ask."""
+    def _name_of(self, key: str) -> bytes:
+        """Return the name to ask for `key`, in wire form; raise ValueError where there is nothing to ask."""
 
     @abstractmethod
     def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:
@@ -79,21 +96,23 @@ class _CymruService(ABC):
     def look_up(self, keys: Sequence[str], *, now: datetime) -> list[Outcome]:
         """Ask about every distinct key once; give one outcome per key, in the order of `keys`."""
         outcomes: dict[str, Outcome] = {}
-        names: dict[str, dns.name.Name] = {}
+        names: dict[str, bytes] = {}
         for key in keys:
             try:
                 names[key] = self._name_of(key)
             except ValueError as error:
                 outcomes[key] = self._outcome(key, Status.NOT_APPLICABLE, now, error=str(error))
-        if isinstance(self._client, ResolverError):
-            answers = [DnsAnswer(error=str(self._client))] * len(names)
-        else:
-            answers = self._client.ask(list(names.values()), now=now)
-        for key, answer in zip(names, answers, strict=True):
+        for key, answer in zip(names, self._ask(names, now), strict=True):
             outcomes[key] = self._judge(key, answer, now)
         return [outcomes[key] for key in keys]
 
-    def _judge(self, key: str, answer: DnsAnswer, now: datetime) -> Outcome:
+    def _ask(self, names: Mapping[str, bytes], now: datetime) -> Sequence[Answer]:
+        """Ask about every key, by its name; give one answer per key, in their order."""
+        if isinstance(self._client, ResolverError):
+            return [DnsAnswer(error=str(self._client))] * len(names)
+        return self._client.ask(list(names.values()), now=now)
+
+    def _judge(self, key: str, answer: Answer, now: datetime) -> Outcome:
         error = answer.error
         payload: Mapping[str, Any] = {}
         if error is None:
@@ -112,7 +131,7 @@ class _CymruService(ABC):
         key: str,
         status: Status,
         now: datetime,
-        answer: DnsAnswer | None = None,
+        answer: Answer | None = None,
         *,
         payload: Mapping[str, Any] | None = None,
         expires_at: datetime | None = None,
@@ -142,7 +161,7 @@ class CymruSource(_CymruService):
 
     name = "cymru"
 
-    def _name_of(self, key: str) -> dns.name.Name:
+    def _name_of(self, key: str) -> bytes:
         return origin_name(key)
 
     def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:  # noqa: ARG002 - the record does not name it
@@ -160,11 +179,11 @@ class CymruNetworkSource(_CymruService):
 
     name = "cymru_asn"
 
-    def _name_of(self, key: str) -> dns.name.Name:
+    def _name_of(self, key: str) -> bytes:
         number = origin_asn(key.removeprefix("AS"))
         if number is None:
             raise ValueError(f"expected a public AS number as AS23028, found {key!r}")
-        return dns.name.from_text(network_key(number), _ZONE)
+        return dns.name.from_text(network_key(number), _ZONE).to_digestable()
 
     def _read(self, key: str, texts: Sequence[str]) -> Mapping[str, Any]:
         asked = asn_number(key.removeprefix("AS"))
@@ -177,16 +196,15 @@ def network_key(asn: int) -> str:
     return f"AS{asn}"
 
 
-def origin_name(address: str) -> dns.name.Name:
-    """Return the name that holds an address's origin: its octets, or for IPv6 its nibbles, last first.
+def origin_name(address: str) -> bytes:
+    """Return the name that holds an address's origin, in wire form: its octets, or for IPv6 its nibbles, last first.
 
     Raises:
         ValueError: `address` is no IP address.
     """
     packed = packed_address(address)
-    if len(packed) == 4:
-        return dns.name.Name([str(octet).encode() for octet in reversed(packed)]).concatenate(_ORIGIN_V4)
-    return dns.name.Name([bytes([digit]) for digit in reversed(packed.hex().encode())]).concatenate(_ORIGIN_V6)
+    labels, zone = (_DECIMAL_LABELS, _ORIGIN_V4) if len(packed) == 4 else (_NIBBLE_LABELS, _ORIGIN_V6)
+    return b"".join([labels[octet] for octet in reversed(packed)]) + zone
 
 
 def _fields(text: str, count: int) -> list[str]:
@@ -216,11 +234,16 @@ def _readable(texts: Sequence[str], read: Callable[[str], dict[str, Any]]) -> li
 
 
 def _read_origin(text: str) -> dict[str, Any]:
-    """Return the facts of one origin record, none where it names no AS number that can be an origin."""
-    numbers, prefix, country, registry, allocated = _fields(text, 5)
-    origins = [number for number in map(origin_asn, _asn_words(numbers, text)) if number is not None]
+    """Return the facts of one origin record, none where it names no AS number that can be an origin.
+
+    By whois a record ends with the name of the first of its origins.
+    """
+    numbers, prefix, country, registry, allocated, description = _fields(text, 6)
+    words = _asn_words(numbers, text)
+    origins = [number for number in map(origin_asn, words) if number is not None]
     if not origins:
         return {}
+    is_of_first = origin_asn(words[0]) == origins[0]
     return _present(
         asn=origins[0],
         origins=origins,
@@ -228,6 +251,7 @@ def _read_origin(text: str) -> dict[str, Any]:
         country=country_code(country),
         registry=registry_name(registry),
         allocated=iso_day(allocated),
+        organization=_organization(description) if is_of_first else None,
     )
 
 
@@ -243,8 +267,13 @@ def _read_network(text: str) -> dict[str, Any]:
         registry=registry_name(registry),
         allocated=iso_day(allocated),
         description=text_value(description),
-        organization=text_value(_COUNTRY_AT_END.sub("", description)),
+        organization=_organization(description),
     )
+
+
+def _organization(description: str) -> str | None:
+    """Return the description of an AS number without the country at its end, which is told apart."""
+    return None if description == "NA" else text_value(_COUNTRY_AT_END.sub("", description))
 
 
 def _asn_words(field: str, text: str) -> list[str]:

@@ -6,19 +6,20 @@ Does not belong here: what a TXT record says (cymru.py).
 
 One socket for each question costs more than the question. Here a few connected sockets carry all of them: the kernel
 drops what comes from elsewhere, and a reply counts only if its id and its question are those of an open question.
-Messages are read by dnspython. A question is written as header, name and type, since rendering a whole message takes
-five times as long and gives the same octets.
+Records are read by dnspython, messages are not: of a reply only the code and the TXT records count, and to make objects
+of its names and sections takes ten times as long as all the rest. A question is written as header, name and type, since
+rendering a whole message takes five times as long and gives the same octets.
 
 "No such name" is an answer, and some resolvers give it to every question: on a machine without a network, or behind a
 filter. So a resolver can be made to prove itself first, by a name that is known to have a TXT record.
 """
 
 import asyncio
-import io
 import ipaddress
 import secrets
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,10 +33,12 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.TXT
 import dns.resolver
+from msgspec import Struct
 
 from cowrie_pipeline.enrichment.circuit import Circuit, CircuitState
 
@@ -50,6 +53,10 @@ FIRST_QUESTIONS = 16
 MAX_SYSTEM_RESOLVERS = 3  # as many as the C library reads from resolv.conf
 
 _HEADER = struct.Struct("!HHHHHH")
+_RECORD = struct.Struct("!HHIH")
+# As plain numbers: dnspython's enums make every `&` an object.
+_QR, _TC, _RCODE = int(dns.flags.QR), int(dns.flags.TC), 0x000F
+_POINTER, _MAX_LABEL = 0xC0, 63
 _QUESTION_END = struct.pack("!HH", dns.rdatatype.TXT, dns.rdataclass.IN)
 _ANSWERED = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
 
@@ -114,8 +121,8 @@ def system_resolvers(path: Path = Path("/etc/resolv.conf")) -> tuple[Resolver, .
     return tuple(Resolver(str(each), reader.port) for each in reader.nameservers[:MAX_SYSTEM_RESOLVERS])
 
 
-@dataclass(frozen=True, slots=True)
-class DnsAnswer:
+# A struct, because there is one for each question.
+class DnsAnswer(Struct, frozen=True, gc=False):
     """What became of one question.
 
     `texts` holds a text for each TXT record, its chunks joined; empty where the name does not exist or has none.
@@ -154,10 +161,11 @@ class DnsClient:
         self._timeout = timeout
         self._circuit = circuit
 
-    def ask(self, names: Sequence[dns.name.Name], *, now: datetime) -> list[DnsAnswer]:
+    def ask(self, names: Sequence[bytes], *, now: datetime) -> list[DnsAnswer]:
         """Ask for the TXT records of each name; give one answer per name, in their order.
 
-        Runs its own event loop, in a thread of its own where the calling thread runs one already.
+        Names are in wire form, as `dns.name.Name.to_digestable()` gives them: thousands of objects take longer to
+        make than to ask. Runs its own event loop, in a thread of its own where the calling thread runs one already.
         """
         if not names:
             return []
@@ -168,7 +176,7 @@ class DnsClient:
         with ThreadPoolExecutor(max_workers=1) as executor:
             return executor.submit(self._run, names, now).result()
 
-    def _run(self, names: Sequence[dns.name.Name], now: datetime) -> list[DnsAnswer]:
+    def _run(self, names: Sequence[bytes], now: datetime) -> list[DnsAnswer]:
         batch = _Batch(self.resolvers, self._proof, self._timeout, self._circuit, now)
         with asyncio.Runner() as runner:
             return runner.run(batch.ask_all(names, self._max_in_flight))
@@ -192,17 +200,19 @@ class _Batch:
         self._now = now
         self._started = time.monotonic()
         self._channels: dict[Resolver, list[_Channel]] = {}
+        self._deadlines = _Deadlines(timeout)
         self._opening = asyncio.Lock()
         self._warm = asyncio.Event()
         self._first_done = 0
 
-    async def ask_all(self, names: Sequence[dns.name.Name], max_in_flight: int) -> list[DnsAnswer]:
+    async def ask_all(self, names: Sequence[bytes], max_in_flight: int) -> list[DnsAnswer]:
         try:
             self._resolvers = await self._believed()
             if not self._resolvers:
                 return [self._not_asked()] * len(names)
             return await self._ask_each(names, max_in_flight)
         finally:
+            self._deadlines.stop()
             for channel in (each for channels in self._channels.values() for each in channels):
                 channel.close()
             # A transport closes its socket in the loop's next round.
@@ -216,7 +226,7 @@ class _Batch:
         if proven or not self._circuit.allows(self._clock()):
             return proven
         answers = await asyncio.gather(
-            *(self._exchange(self._proof, [resolver], PROOF_TRIES) for resolver in self._resolvers)
+            *(self._exchange(self._proof.to_digestable(), [resolver], PROOF_TRIES) for resolver in self._resolvers)
         )
         proven = [each for each, answer in zip(self._resolvers, answers, strict=True) if answer.texts]
         if proven:
@@ -228,7 +238,7 @@ class _Batch:
             self._circuit.trip(self._clock(), f"no resolver can see {name}, which is always there: {found}")
         return proven
 
-    async def _ask_each(self, names: Sequence[dns.name.Name], max_in_flight: int) -> list[DnsAnswer]:
+    async def _ask_each(self, names: Sequence[bytes], max_in_flight: int) -> list[DnsAnswer]:
         answers: list[DnsAnswer | None] = [None] * len(names)
         left = iter(range(len(names)))
         trial = self._circuit.state(self._clock()) is CircuitState.HALF_OPEN
@@ -261,7 +271,7 @@ class _Batch:
         reason = self._circuit.reason or "the resolver gave no answer to many questions in a row"
         return DnsAnswer(error=f"not asked: {reason}")
 
-    async def _ask(self, name: dns.name.Name) -> DnsAnswer:
+    async def _ask(self, name: bytes) -> DnsAnswer:
         """Ask one question if the circuit allows it, and tell the circuit how it ended."""
         if not self._circuit.allows(self._clock()):
             return self._not_asked()
@@ -273,7 +283,7 @@ class _Batch:
             self._circuit.record_failure(self._clock())
         return answer
 
-    async def _exchange(self, name: dns.name.Name, resolvers: Sequence[Resolver], tries: int) -> DnsAnswer:
+    async def _exchange(self, name: bytes, resolvers: Sequence[Resolver], tries: int) -> DnsAnswer:
         """Ask one question of `resolvers` in turn until it is answered, `tries` times at most."""
         began = time.perf_counter()
         problem, rcode = "", None
@@ -282,13 +292,12 @@ class _Batch:
                 break
             resolver = resolvers[number % len(resolvers)]
             try:
-                message = await self._try(resolver, name)
+                rcode, texts = await self._try(resolver, name)
             except (TimeoutError, OSError, EOFError, dns.exception.DNSException) as error:
                 problem = f"{resolver}: {_in_words(error)}"
                 continue
-            rcode = int(message.rcode())
             if rcode in _ANSWERED:
-                return DnsAnswer(_texts_of(message), rcode, (time.perf_counter() - began) * 1000)
+                return DnsAnswer(texts, rcode, (time.perf_counter() - began) * 1000)
             problem = f"{resolver}: {dns.rcode.to_text(dns.rcode.Rcode(rcode))}"
         return DnsAnswer(
             rcode=rcode,
@@ -296,28 +305,71 @@ class _Batch:
             error=f"no answer; the last of at most {tries} tries: {problem}",
         )
 
-    async def _try(self, resolver: Resolver, name: dns.name.Name) -> dns.message.Message:
-        """Send a question once and wait for its reply; a truncated reply is asked for again over TCP."""
-        channel = await self._channel(resolver)
-        wire = await channel.exchange(_wire_of(name), self._timeout)
-        message = dns.message.from_wire(wire, ignore_trailing=True, raise_on_truncation=False)
-        if not message.flags & dns.flags.TC:
-            return message
-        query = dns.message.make_query(name, dns.rdatatype.TXT)
-        return await dns.asyncquery.tcp(query, resolver.address, timeout=self._timeout, port=resolver.port)
+    async def _try(self, resolver: Resolver, name: bytes) -> tuple[int, tuple[str, ...]]:
+        """Send a question once; return code and texts of its reply. A truncated one is asked for again over TCP."""
+        channels = self._channels.get(resolver) or await self._open(resolver)
+        question = name + _QUESTION_END
+        wire = await min(channels, key=_Channel.load).exchange(question)
+        _, flags, _, answers, *_ = _HEADER.unpack_from(wire)
+        if not flags & _TC:
+            return flags & _RCODE, _read_texts(wire, _HEADER.size + len(question), answers)
+        query = dns.message.make_query(dns.name.from_wire(name, 0)[0], dns.rdatatype.TXT)
+        message = await dns.asyncquery.tcp(query, resolver.address, timeout=self._timeout, port=resolver.port)
+        return int(message.rcode()), _texts_of(message)
 
-    async def _channel(self, resolver: Resolver) -> "_Channel":
-        """Return the socket to `resolver` with the fewest open questions, opening its sockets at first use."""
+    async def _open(self, resolver: Resolver) -> "list[_Channel]":
+        """Open the sockets to `resolver`, once for all."""
         async with self._opening:
             if resolver not in self._channels:
-                self._channels[resolver] = [await _open_channel(resolver) for _ in range(SOCKETS_PER_RESOLVER)]
-        return min(self._channels[resolver], key=_Channel.load)
+                self._channels[resolver] = [
+                    await _open_channel(resolver, self._deadlines) for _ in range(SOCKETS_PER_RESOLVER)
+                ]
+        return self._channels[resolver]
+
+
+class _Deadlines:
+    """The time-outs of all questions, by one timer.
+
+    All have the same time, so the first that was asked is the first whose time is up.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting: deque[tuple[float, asyncio.Future[bytes]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, loop: asyncio.AbstractEventLoop, reply: asyncio.Future[bytes]) -> None:
+        """Let `reply` fail with TimeoutError unless it is done in time."""
+        while self._waiting and self._waiting[0][1].done():
+            self._waiting.popleft()
+        ends_at = loop.time() + self._seconds
+        self._waiting.append((ends_at, reply))
+        if self._timer is None:
+            self._timer = loop.call_at(ends_at, self._sweep, loop)
+
+    def stop(self) -> None:
+        """Let nothing fail any more."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        self._timer = None
+        while self._waiting:
+            ends_at, reply = self._waiting[0]
+            if not reply.done() and ends_at > now:
+                self._timer = loop.call_at(ends_at, self._sweep, loop)
+                return
+            self._waiting.popleft()
+            _fail(reply, TimeoutError())
 
 
 class _Channel(asyncio.DatagramProtocol):
     """One connected UDP socket and its open questions, by id."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadlines: _Deadlines) -> None:
+        self._deadlines = deadlines
         self._transport: asyncio.DatagramTransport
         self._open: dict[int, tuple[bytes, asyncio.Future[bytes]]] = {}
 
@@ -330,23 +382,22 @@ class _Channel(asyncio.DatagramProtocol):
     def close(self) -> None:
         self._transport.close()
 
-    async def exchange(self, question: bytes, seconds: float) -> bytes:
+    async def exchange(self, question: bytes) -> bytes:
         """Send `question` (name, type and class) under a fresh id and return the reply to it.
 
         Raises:
-            TimeoutError: nothing came within `seconds`.
+            TimeoutError: nothing came in time.
             OSError: the question could not be sent, or nobody listens there.
         """
         loop = asyncio.get_running_loop()
         number = next(each for each in _random_ids() if each not in self._open)
         reply: asyncio.Future[bytes] = loop.create_future()
         self._open[number] = (question.lower(), reply)
-        timer = loop.call_later(seconds, _fail, reply, TimeoutError())
+        self._deadlines.add(loop, reply)
         try:
             self._transport.sendto(_HEADER.pack(number, dns.flags.RD, 1, 0, 0, 0) + question)
             return await reply
         finally:
-            timer.cancel()
             del self._open[number]
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 - the socket is connected
@@ -354,7 +405,7 @@ class _Channel(asyncio.DatagramProtocol):
             return
         number, flags, *_ = _HEADER.unpack_from(data)
         question, reply = self._open.get(number, (b"", None))
-        if reply is None or reply.done() or not flags & dns.flags.QR:
+        if reply is None or reply.done() or not flags & _QR:
             return
         # Lower-casing octets is safe: a label's length is below 64, and "A" is 65.
         if data[_HEADER.size : _HEADER.size + len(question)].lower() == question:
@@ -366,15 +417,11 @@ class _Channel(asyncio.DatagramProtocol):
             _fail(reply, exc)
 
 
-def _wire_of(name: dns.name.Name) -> bytes:
-    wire = io.BytesIO()
-    name.to_wire(wire)
-    return wire.getvalue() + _QUESTION_END
-
-
-async def _open_channel(resolver: Resolver) -> _Channel:
+async def _open_channel(resolver: Resolver, deadlines: _Deadlines) -> _Channel:
     loop = asyncio.get_running_loop()
-    _, channel = await loop.create_datagram_endpoint(_Channel, remote_addr=(resolver.address, resolver.port))
+    _, channel = await loop.create_datagram_endpoint(
+        lambda: _Channel(deadlines), remote_addr=(resolver.address, resolver.port)
+    )
     return channel
 
 
@@ -385,17 +432,54 @@ def _fail(reply: asyncio.Future[bytes], error: Exception) -> None:
 
 def _random_ids() -> Iterator[int]:
     while True:
-        yield secrets.randbelow(1 << 16)
+        yield secrets.randbits(16)
+
+
+def _read_texts(wire: bytes, at: int, answers: int) -> tuple[str, ...]:
+    """Return the text of every TXT record in the answer of a reply, which begins at `at`.
+
+    Whose records they are does not matter: they answer the question, be it by way of an alias.
+
+    Raises:
+        dns.exception.FormError: the reply is cut or garbled.
+    """
+    texts: list[str] = []
+    try:
+        for _ in range(answers):
+            at = _end_of_name(wire, at)
+            record_type, record_class, _, length = _RECORD.unpack_from(wire, at)
+            at += _RECORD.size
+            if at + length > len(wire):
+                raise dns.exception.FormError
+            if record_type == dns.rdatatype.TXT and record_class == dns.rdataclass.IN:
+                texts.append(_text_of(dns.rdata.from_wire(record_class, record_type, wire, at, length)))
+            at += length
+    except (IndexError, struct.error) as error:
+        raise dns.exception.FormError from error
+    return tuple(texts)
+
+
+def _end_of_name(wire: bytes, at: int) -> int:
+    """Return where a name ends that begins at `at`: after its root label, or after a pointer to the rest of it."""
+    while length := wire[at]:
+        if length >= _POINTER:
+            return at + 2
+        if length > _MAX_LABEL:
+            raise dns.exception.FormError
+        at += 1 + length
+    return at + 1
 
 
 def _texts_of(message: dns.message.Message) -> tuple[str, ...]:
-    """Return the text of every TXT record in the answer, whose chunks are one text (RFC 7208, section 3.3)."""
+    """Return the text of every TXT record in the answer of a message."""
     return tuple(
-        b"".join(record.strings).decode("utf-8", errors="replace")
-        for rrset in message.answer
-        for record in rrset
-        if isinstance(record, dns.rdtypes.ANY.TXT.TXT)
+        _text_of(record) for rrset in message.answer for record in rrset if isinstance(record, dns.rdtypes.ANY.TXT.TXT)
     )
+
+
+def _text_of(record: dns.rdata.Rdata) -> str:
+    """Return the text of a TXT record, whose chunks are one text (RFC 7208, section 3.3)."""
+    return b"".join(cast("dns.rdtypes.ANY.TXT.TXT", record).strings).decode("utf-8", errors="replace")
 
 
 def _no_proof(resolver: Resolver, answer: DnsAnswer) -> str:
