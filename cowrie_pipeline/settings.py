@@ -143,6 +143,14 @@ class Settings:
         7.0,
         "How long the answer `not routed` of Team Cymru is good, in days.",
     )
+    cymru_whois: str = _setting(
+        "COWRIE_CYMRU_WHOIS", "whois.cymru.com:43", "Whois server of Team Cymru, as `host:port`, for large batches."
+    )
+    cymru_whois_threshold: int = _setting(
+        "COWRIE_CYMRU_WHOIS_THRESHOLD",
+        1000,
+        "From how many addresses on Team Cymru is asked by whois instead of DNS, as it wants; 0 for never.",
+    )
     services: Mapping[str, ServiceSettings] = field(
         default_factory=lambda: MappingProxyType(
             {name: ServiceSettings(enabled=enabled) for name, enabled in _SERVICES.items()}
@@ -198,6 +206,9 @@ class Settings:
     lists_dir: Path | None = _setting(
         "COWRIE_LISTS_DIR", None, "Folder of downloaded lists. Default: `lists` in the state folder."
     )
+    lists_off: tuple[str, ...] = _setting(
+        "COWRIE_LISTS_OFF", (), "Names of lists that are not downloaded, separated by commas (`cowrie-enrich lists`)."
+    )
     maxmind_account_id: str | None = _setting(
         "COWRIE_MAXMIND_ACCOUNT_ID", None, "Account id at MaxMind, to download GeoLite2."
     )
@@ -244,7 +255,16 @@ class Settings:
             raise SettingsError(f"COWRIE_LIMITED_MIN_WORTH must be from 0 to 4, found {self.limited_min_worth}")
         if self.cache_mode not in ("database", "hybrid"):
             raise SettingsError(f"COWRIE_CACHE_MODE must be database or hybrid, found {self.cache_mode!r}")
-        zeroes = ("coverage_floor", "coverage_drop", "dead_letter_share", "limited_min_worth")
+        host, _, port = self.cymru_whois.rpartition(":")
+        if not host or not port.isdigit():
+            raise SettingsError(f"COWRIE_CYMRU_WHOIS must be host:port, found {self.cymru_whois!r}")
+        zeroes = (
+            "coverage_floor",
+            "coverage_drop",
+            "dead_letter_share",
+            "limited_min_worth",
+            "cymru_whois_threshold",
+        )
         _refuse_what_is_not_positive(self, but=zeroes)
 
     @classmethod

@@ -12,7 +12,7 @@ from cowrie_pipeline.enrichment.build import build_cascade
 from cowrie_pipeline.enrichment.cascade import CascadeResult, KnownAddress
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
-from cowrie_pipeline.enrichment.sources.cymru import PROOF_NAME, CymruNetworkSource, CymruSource, CymruTerms
+from cowrie_pipeline.enrichment.sources.cymru import PROOF_NAME, CymruNetworkSource, CymruSource
 from cowrie_pipeline.enrichment.sources.dns_client import DnsClient, Resolver, ResolverError, system_resolvers
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline_tests.contract.name_server import NOERROR, NXDOMAIN, REFUSED, SERVFAIL, NameServer, Zone
@@ -36,17 +36,17 @@ def client(
 
 def ask(zone: Zone, address: str = ADDRESS, *, timeout: float = 5.0) -> Outcome:
     with NameServer(zone) as server:
-        return CymruSource(client(server, timeout=timeout), CymruTerms()).look_up([address], now=NOW)[0]
+        return CymruSource(client(server, timeout=timeout)).look_up([address], now=NOW)[0]
 
 
 def ask_network(zone: Zone, key: str = "AS23028") -> Outcome:
     with NameServer(zone) as server:
-        return CymruNetworkSource(client(server), CymruTerms()).look_up([key], now=NOW)[0]
+        return CymruNetworkSource(client(server)).look_up([key], now=NOW)[0]
 
 
 def test_an_ipv4_address_is_asked_by_its_octets_in_reverse() -> None:
     with NameServer(Zone({NAME: [RECORD]})) as server:
-        (outcome,) = CymruSource(client(server), CymruTerms()).look_up([ADDRESS], now=NOW)
+        (outcome,) = CymruSource(client(server)).look_up([ADDRESS], now=NOW)
     assert server.questions == [NAME]
     assert outcome.status is Status.HIT
     assert outcome.payload == {
@@ -78,7 +78,7 @@ def test_a_resolver_with_an_ipv6_address_is_asked() -> None:
         except OSError:
             pytest.skip("this machine has no IPv6 loopback")
     with NameServer(Zone({NAME: [RECORD]}), host="::1") as server:
-        (outcome,) = CymruSource(client(server), CymruTerms()).look_up([ADDRESS], now=NOW)
+        (outcome,) = CymruSource(client(server)).look_up([ADDRESS], now=NOW)
     assert outcome.status is Status.HIT
 
 
@@ -139,7 +139,7 @@ def test_a_name_without_records_is_the_same_answer() -> None:
 @pytest.mark.parametrize("rcode", [SERVFAIL, REFUSED])
 def test_a_server_that_fails_gives_no_answer_and_is_asked_three_times(rcode: int) -> None:
     with NameServer(Zone({NAME: [RECORD]}, rcode_for_all=rcode)) as server:
-        (outcome,) = CymruSource(client(server), CymruTerms()).look_up([ADDRESS], now=NOW)
+        (outcome,) = CymruSource(client(server)).look_up([ADDRESS], now=NOW)
     assert outcome.status is Status.ERROR
     assert outcome.retry_at == NOW + timedelta(minutes=15)
     assert outcome.response_code == rcode
@@ -163,7 +163,7 @@ def test_an_unreadable_reply_is_an_error() -> None:
 
 def test_a_truncated_reply_is_asked_for_by_tcp() -> None:
     with NameServer(Zone({NAME: [RECORD] * 40}, truncate=True)) as server:
-        (outcome,) = CymruSource(client(server), CymruTerms()).look_up([ADDRESS], now=NOW)
+        (outcome,) = CymruSource(client(server)).look_up([ADDRESS], now=NOW)
     assert outcome.payload["asn"] == 23028
     assert server.tcp_questions == [NAME]
 
@@ -177,7 +177,7 @@ def test_nobody_listening_is_an_error_at_once() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     nobody = DnsClient([Resolver("127.0.0.1", port)], max_in_flight=10, timeout=60, circuit=Circuit())
-    outcomes = CymruSource(nobody, CymruTerms()).look_up([f"9.9.9.{n}" for n in range(100)], now=NOW)
+    outcomes = CymruSource(nobody).look_up([f"9.9.9.{n}" for n in range(100)], now=NOW)
     assert {outcome.status for outcome in outcomes} == {Status.ERROR}
 
 
@@ -185,13 +185,13 @@ def test_the_next_resolver_is_asked_when_the_first_fails() -> None:
     with NameServer(Zone(rcode_for_all=SERVFAIL)) as broken, NameServer(Zone({NAME: [RECORD]})) as good:
         both = [Resolver.parse(broken.address), Resolver.parse(good.address)]
         two = DnsClient(both, max_in_flight=10, timeout=5, circuit=Circuit())
-        assert CymruSource(two, CymruTerms()).look_up([ADDRESS], now=NOW)[0].status is Status.HIT
+        assert CymruSource(two).look_up([ADDRESS], now=NOW)[0].status is Status.HIT
 
 
 def test_never_more_questions_are_open_than_were_allowed() -> None:
     keys = [f"9.8.{n // 250}.{n % 250}" for n in range(1000)]
     with NameServer(Zone(default=lambda _name: [RECORD], delay_seconds=0.02)) as server:
-        outcomes = CymruSource(client(server, in_flight=40), CymruTerms()).look_up(keys, now=NOW)
+        outcomes = CymruSource(client(server, in_flight=40)).look_up(keys, now=NOW)
     assert [outcome.key for outcome in outcomes] == keys
     assert {outcome.status for outcome in outcomes} == {Status.HIT}
     assert server.max_in_flight <= 40
@@ -200,7 +200,7 @@ def test_never_more_questions_are_open_than_were_allowed() -> None:
 
 def test_a_key_that_comes_twice_is_asked_once() -> None:
     with NameServer(Zone({NAME: [RECORD]})) as server:
-        outcomes = CymruSource(client(server), CymruTerms()).look_up([ADDRESS, ADDRESS], now=NOW)
+        outcomes = CymruSource(client(server)).look_up([ADDRESS, ADDRESS], now=NOW)
     assert [outcome.status for outcome in outcomes] == [Status.HIT, Status.HIT]
     assert len(server.questions) == 1
 
@@ -208,7 +208,7 @@ def test_a_key_that_comes_twice_is_asked_once() -> None:
 def test_without_a_network_a_large_batch_ends_after_the_first_questions() -> None:
     keys = [f"9.8.{n // 250}.{n % 250}" for n in range(10_000)]
     with NameServer(Zone(drop_all=True)) as server:
-        source = CymruSource(client(server, timeout=0.1), CymruTerms())
+        source = CymruSource(client(server, timeout=0.1))
         outcomes = source.look_up(keys, now=NOW)
     assert {outcome.status for outcome in outcomes} == {Status.ERROR}
     assert "not asked" in str(outcomes[-1].error)
@@ -220,7 +220,7 @@ def test_an_open_circuit_lets_one_question_try_after_its_cool_down() -> None:
     circuit.record_failure(NOW - timedelta(minutes=2))
     keys = [f"9.8.7.{n}" for n in range(100)]
     with NameServer(Zone(drop_all=True)) as server:
-        source = CymruSource(client(server, timeout=0.05, circuit=circuit), CymruTerms())
+        source = CymruSource(client(server, timeout=0.05, circuit=circuit))
         source.look_up(keys, now=NOW)
         assert len(set(server.questions)) == 1
         server.zone = Zone(default=lambda _name: [RECORD])
@@ -232,7 +232,7 @@ def suspicious(*servers: NameServer, circuit: Circuit, timeout: float = 5.0) -> 
     """Return a source whose resolvers must prove themselves."""
     resolvers = [Resolver.parse(server.address) for server in servers]
     return CymruSource(
-        DnsClient(resolvers, max_in_flight=50, timeout=timeout, circuit=circuit, proof=PROOF_NAME), CymruTerms()
+        DnsClient(resolvers, max_in_flight=50, timeout=timeout, circuit=circuit, proof=PROOF_NAME)
     )
 
 
@@ -337,7 +337,7 @@ def test_the_cascade_keeps_no_answer_of_a_resolver_that_proved_nothing(tmp_path:
 
 def test_it_works_where_an_event_loop_is_running() -> None:
     async def inside(server: NameServer) -> list[Outcome]:
-        return CymruSource(client(server), CymruTerms()).look_up([ADDRESS], now=NOW)
+        return CymruSource(client(server)).look_up([ADDRESS], now=NOW)
 
     with NameServer(Zone({NAME: [RECORD]})) as server:
         assert asyncio.run(inside(server))[0].status is Status.HIT
@@ -374,7 +374,7 @@ def test_without_a_resolver_the_source_is_not_usable_and_says_why(tmp_path: Path
         prepare()
         with pytest.raises(ResolverError) as caught:
             system_resolvers(empty)
-        availability = CymruSource(caught.value, CymruTerms()).availability()
+        availability = CymruSource(caught.value).availability()
         assert not availability.usable
         assert "COWRIE_CYMRU_RESOLVER" in availability.reason
 

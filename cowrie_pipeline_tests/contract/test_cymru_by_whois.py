@@ -9,7 +9,7 @@ import pytest
 
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
-from cowrie_pipeline.enrichment.sources.cymru import CymruSource, CymruTerms
+from cowrie_pipeline.enrichment.sources.cymru import CymruSource
 from cowrie_pipeline.enrichment.sources.cymru_whois import CymruBulkSource, WhoisClient, WhoisError
 from cowrie_pipeline.enrichment.sources.dns_client import DnsClient, Resolver, ResolverError
 from cowrie_pipeline_tests.contract.name_server import NameServer, Zone
@@ -49,7 +49,7 @@ def source(
     server: WhoisServer, *, threshold: int = 1, dns: DnsClient | ResolverError = NOBODY, **times: float
 ) -> CymruBulkSource:
     whois = WhoisClient("127.0.0.1", server.port, **times)
-    return CymruBulkSource(dns, CymruTerms(), whois=whois, circuit=Circuit(max_failures=1), threshold=threshold)
+    return CymruBulkSource(dns, whois=whois, circuit=Circuit(max_failures=1), threshold=threshold)
 
 
 def ask(behaviour: Behaviour, keys: Sequence[str], **options: Any) -> dict[str, Outcome]:
@@ -89,7 +89,7 @@ def test_by_whois_and_by_dns_an_address_has_the_same_facts() -> None:
     ]
     with NameServer(Zone({name: records})) as server:
         dns = DnsClient([Resolver.parse(server.address)], max_in_flight=1, timeout=5, circuit=Circuit())
-        by_dns = CymruSource(dns, CymruTerms()).look_up(["94.136.40.9"], now=NOW)[0]
+        by_dns = CymruSource(dns).look_up(["94.136.40.9"], now=NOW)[0]
     by_whois = ask(Behaviour(lines_of), ["94.136.40.9"])["94.136.40.9"]
     assert by_whois.payload == {**by_dns.payload, "organization": "HOST-A"}
 

@@ -4,6 +4,7 @@ Belongs here: loading at first use, outcomes, what an operator should know about
 Does not belong here: any one list's format, fetching it.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class ListSource(ABC, Generic[Key, Table]):
     """
 
     cached = False
+    keys_at_once = sys.maxsize
     terms: Terms
     lists: tuple[PublishedList, ...]
 

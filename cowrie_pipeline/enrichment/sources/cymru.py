@@ -9,6 +9,7 @@ Formats (team-cymru.com, "IP to ASN mapping"): `23028 | 216.90.108.0/24 | US | a
 a registry allocated the block or number. It is not a place, and must not be shown as one.
 """
 
+import dataclasses
 import ipaddress
 import re
 from abc import ABC, abstractmethod
@@ -26,11 +27,14 @@ from cowrie_pipeline.enrichment.sources.dns_client import (
     DnsClient,
     ResolverError,
 )
+from cowrie_pipeline.enrichment.terms import Terms
 from cowrie_pipeline.enrichment.values import asn_number, country_code, iso_day, origin_asn, registry_name, text_value
 
-__all__ = ["PROOF_NAME", "Answer", "CymruNetworkSource", "CymruSource", "CymruTerms", "network_key", "origin_name"]
+__all__ = ["PROOF_NAME", "Answer", "CymruNetworkSource", "CymruSource", "network_key", "origin_name"]
 
 RETRY_AFTER = timedelta(minutes=15)
+# Of DNS that is a minute's work at the pace of a slow resolver; by whois it is what one connection takes.
+MAX_KEYS_AT_ONCE = 10_000
 
 _ZONE = dns.name.from_text("asn.cymru.com.")
 _ORIGIN_V4 = dns.name.from_text("origin.asn.cymru.com.").to_digestable()
@@ -46,14 +50,6 @@ _COUNTRY_AT_END = re.compile(r",\s*[A-Z]{2}$")
 
 class UnreadableAnswerError(ValueError):
     """A TXT record is not in Team Cymru's format: no answer, so it is asked again."""
-
-
-@dataclass(frozen=True, slots=True)
-class CymruTerms:
-    """How long what Team Cymru says is good: a hit, and the answer that there is nothing."""
-
-    hit_for: timedelta = timedelta(days=90)
-    negative_for: timedelta = timedelta(days=7)
 
 
 class Answer(Protocol):
@@ -72,12 +68,14 @@ class Answer(Protocol):
 class _CymruService(ABC):
     """What both services share: from keys to names, from DNS answers to outcomes."""
 
-    name: str
+    terms: Terms
     cached = True
+    keys_at_once = MAX_KEYS_AT_ONCE
 
-    def __init__(self, client: DnsClient | ResolverError, terms: CymruTerms) -> None:
+    def __init__(self, client: DnsClient | ResolverError, terms: Terms | None = None) -> None:
+        self.terms = terms or type(self).terms
+        self.name = self.terms.service
         self._client = client
-        self._terms = terms
 
     @abstractmethod
     def _name_of(self, key: str) -> bytes:
@@ -123,8 +121,8 @@ class _CymruService(ABC):
         if error is not None:
             return self._outcome(key, Status.ERROR, now, answer, retry_at=now + RETRY_AFTER, error=error)
         if not payload:
-            return self._outcome(key, Status.NOT_FOUND, now, answer, expires_at=now + self._terms.negative_for)
-        return self._outcome(key, Status.HIT, now, answer, payload=payload, expires_at=now + self._terms.hit_for)
+            return self._outcome(key, Status.NOT_FOUND, now, answer, expires_at=now + self.terms.negative_for)
+        return self._outcome(key, Status.HIT, now, answer, payload=payload, expires_at=now + self.terms.hit_for)
 
     def _outcome(
         self,
@@ -159,7 +157,16 @@ class CymruSource(_CymruService):
     (of the registry's allocation, no place), `registry`, `allocated` (ISO day). What the answer leaves blank is absent.
     """
 
-    name = "cymru"
+    terms = Terms(
+        service="cymru",
+        title="Team Cymru, IP to ASN",
+        about="the network that an address is routed in, and under which country its block is registered",
+        url="https://www.team-cymru.com/ip-asn-mapping",
+        hit_for=timedelta(days=90),
+        negative_for=timedelta(days=7),
+        licence="free, no formal licence; large batches by whois only; to be told before it is built into products",
+        attribution="Team Cymru",
+    )
 
     def _name_of(self, key: str) -> bytes:
         return origin_name(key)
@@ -177,7 +184,12 @@ class CymruNetworkSource(_CymruService):
     `organization`: the description without the `, US` at its end, which repeats the country.
     """
 
-    name = "cymru_asn"
+    terms = dataclasses.replace(
+        CymruSource.terms,
+        service="cymru_asn",
+        title="Team Cymru, AS numbers",
+        about="the name of a network, and under which country and registry its number is",
+    )
 
     def _name_of(self, key: str) -> bytes:
         number = origin_asn(key.removeprefix("AS"))

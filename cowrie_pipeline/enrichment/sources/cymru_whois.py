@@ -20,7 +20,7 @@ from datetime import datetime
 from cowrie_pipeline.enrichment.bogons import packed_address
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.enrichment.outcomes import Availability
-from cowrie_pipeline.enrichment.sources.cymru import Answer, CymruSource, CymruTerms
+from cowrie_pipeline.enrichment.sources.cymru import Answer, CymruSource
 from cowrie_pipeline.enrichment.sources.dns_client import DnsClient, ResolverError
 
 __all__ = ["CymruBulkSource", "WhoisAnswer", "WhoisClient", "WhoisError"]
@@ -185,7 +185,7 @@ class CymruBulkSource(CymruSource):
     def __init__(
         self,
         client: DnsClient | ResolverError,
-        terms: CymruTerms,
+        terms: Terms | None = None,
         *,
         whois: WhoisClient,
         circuit: Circuit,

@@ -11,6 +11,7 @@ them: a field counts only if it has the type that it must have, and else it is a
 
 import ipaddress
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from maxminddb import InvalidDatabaseError
 from cowrie_pipeline.enrichment.bogons import packed_address
 from cowrie_pipeline.enrichment.findings import Finding
 from cowrie_pipeline.enrichment.outcomes import Availability, Outcome, Status
+from cowrie_pipeline.enrichment.terms import Terms
 from cowrie_pipeline.enrichment.values import asn_number, coordinate, country_code, text_value
 
 __all__ = ["MaxMindSource"]
@@ -70,8 +72,19 @@ class MaxMindSource:
     before them. What a file does not know is absent. Files are opened at the first use and held until `close`.
     """
 
-    name = "maxmind"
+    terms = Terms(
+        service="maxmind",
+        title="City and ASN databases in MaxMind's format",
+        about="where an address is, and in which network",
+        url="https://www.maxmind.com/",
+        hit_for=EXPIRES_AFTER,
+        negative_for=EXPIRES_AFTER,
+        licence="of the files in use: GeoLite2's agreement (superseded files are destroyed within 30 days), or CC BY 4.0",
+        attribution="GeoLite2 data created by MaxMind, www.maxmind.com; or IP Geolocation by DB-IP, db-ip.com",
+    )
+    name = terms.service
     cached = False
+    keys_at_once = sys.maxsize
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
