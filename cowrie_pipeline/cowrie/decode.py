@@ -18,7 +18,16 @@ import msgspec
 from cowrie_pipeline.cowrie.events import EVENT_TYPES, AnyKnownEvent, CowrieEvent, UnknownEvent
 from cowrie_pipeline.cowrie.text import escape_text
 
-__all__ = ["DeadLetterError", "Oddities", "Reason", "decode_event", "duration_ms", "parse_timestamp", "utc_text"]
+__all__ = [
+    "DeadLetterError",
+    "Oddities",
+    "Reason",
+    "decode_event",
+    "duration_ms",
+    "parse_object",
+    "parse_timestamp",
+    "utc_text",
+]
 
 _MAX_COUNTED_NAMES = 1000
 _MAX_NAME_LENGTH = 200
@@ -114,7 +123,7 @@ def decode_event(line: bytes, oddities: Oddities) -> CowrieEvent:
 
 
 def _decode_tolerantly(line: bytes, oddities: Oddities) -> CowrieEvent:
-    content = _parse_object(line, oddities)
+    content = parse_object(line, oddities)
     event_id = content.pop("eventid", None)
     if not isinstance(event_id, str) or not event_id:
         raise DeadLetterError(Reason.NO_EVENT_ID, f"expected a text in `eventid`, found {_shown(event_id)}")
@@ -136,7 +145,7 @@ def _decode_tolerantly(line: bytes, oddities: Oddities) -> CowrieEvent:
     return kind(**_fitting(kind, content, oddities))
 
 
-def _parse_object(line: bytes, oddities: Oddities) -> dict[str, Any]:
+def parse_object(line: bytes, oddities: Oddities) -> dict[str, Any]:
     """Parse a line as a JSON object in the most tolerant way that is still unambiguous."""
     try:
         text = line.decode("utf-8")

@@ -57,6 +57,7 @@ class FileTask(NamedTuple):
 
     path: Path
     max_line_bytes: int
+    hash_passwords: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,10 @@ def sort_file(task: FileTask) -> SortedFile | None:
         head = read_head(task.path)
         with without_collector(), open_content(task.path) as reader:
             stream = TailKeeper(reader)
-            for block in map(sort_lines, read_blocks(stream, max_line_bytes=task.max_line_bytes)):
-                blocks.append(block)
-                held += block.held_bytes
+            for block in read_blocks(stream, max_line_bytes=task.max_line_bytes):
+                lines = sort_lines(block, hash_passwords=task.hash_passwords)
+                blocks.append(lines)
+                held += lines.held_bytes
                 if held > _MAX_HELD_BYTES:
                     return None
             return SortedFile(head, blocks, stream.position, stream.tail, reader.damage)

@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 from cowrie_pipeline.cowrie.decode import DeadLetterError, Oddities, Reason, decode_event, parse_timestamp
 from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, strip_line
+from cowrie_pipeline.cowrie.passwords import may_hold_password, without_password
 from cowrie_pipeline.cowrie.segments import packed_lines
 from cowrie_pipeline.cowrie.text import sample_of
 
 __all__ = ["DayLines", "Letter", "SortedLines", "sort_lines"]
 
 _MAX_FRAGMENT_BYTES = 64 * 1024
+_WITHHELD = "(withheld: it may hold a password)"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -65,8 +67,11 @@ class SortedLines(NamedTuple):
         return of_days + sum(len(letter.sample) + len(letter.detail) for letter in self.letters)
 
 
-def sort_lines(block: Block) -> SortedLines:
-    """Sort the lines of a block."""
+def sort_lines(block: Block, *, hash_passwords: bool) -> SortedLines:
+    """Sort the lines of a block; with `hash_passwords` no password is in what is kept of them.
+
+    A line is known by what it was before its password was hashed.
+    """
     oddities = Oddities()
     days: dict[int, tuple[list[bytes], array[int]]] = {}
     letters: list[Letter] = []
@@ -82,7 +87,7 @@ def sort_lines(block: Block) -> SortedLines:
                 block.overlong.fingerprint,
                 Reason.TOO_LONG,
                 f"the line has {block.overlong.length:,} bytes",
-                sample_of(block.overlong.beginning),
+                _WITHHELD if hash_passwords else sample_of(block.overlong.beginning),
             )
         )
     for index, raw in enumerate(block.lines):
@@ -104,7 +109,7 @@ def sort_lines(block: Block) -> SortedLines:
                     line_fingerprint(line),
                     error.reason,
                     error.detail,
-                    sample_of(line),
+                    _WITHHELD if hash_passwords and may_hold_password(line) else sample_of(line),
                 )
             )
             continue
@@ -117,7 +122,7 @@ def sort_lines(block: Block) -> SortedLines:
         of_day = days.get(time.toordinal())
         if of_day is None:
             of_day = days[time.toordinal()] = ([], array("Q"))
-        of_day[0].append(line)
+        of_day[0].append(without_password(line) if hash_passwords else line)
         of_day[1].append(line_fingerprint(line))
     return SortedLines(
         lines=len(block.lines) + (block.overlong is not None),

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from cowrie_pipeline.cowrie.decode import DeadLetterError, Oddities, Reason, decode_event, parse_timestamp
 from cowrie_pipeline.cowrie.files import ContentReader, Head, LogFile, Problem, find_logs, open_content, read_head
 from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, read_blocks, strip_line
+from cowrie_pipeline.cowrie.passwords import without_password
 from cowrie_pipeline.cowrie.segments import lines_of, packed_lines
 from cowrie_pipeline.cowrie.sorted_files import FileTask, SortedFile, TailKeeper, content_fingerprint, sort_file
 from cowrie_pipeline.cowrie.sorting import DayLines, Letter, SortedLines, sort_lines
@@ -112,7 +113,7 @@ def scan_logs(
     Args:
         warehouse: where the ledger is.
         paths: files, folders and globs.
-        settings: the bound on a line's length is used.
+        settings: the bound on a line's length, and whether passwords are hashed.
         now: time of reading, UTC.
         on_progress: called with the bytes (on disk) done and to do; not at all if nothing is new.
 
@@ -146,7 +147,9 @@ def _scan(
     with Workers(_workers_for(total)) as workers:
         # read whole by other processes, while this one writes what they have read before
         new = _new_files(warehouse, changed) if workers else set()
-        tasks = (FileTask(file.path, settings.max_line_bytes) for file in changed if file in new)
+        tasks = (
+            FileTask(file.path, settings.max_line_bytes, settings.hash_passwords) for file in changed if file in new
+        )
         read_ahead = workers.map(sort_file, tasks)
         for file in discovery.files:
             record = unchanged.get(_name_of(file))
@@ -167,7 +170,7 @@ def _scan(
             records.append(record)
     if read:
         with warehouse.begin(lock="scan") as connection:
-            joined = _join_fragments(connection, now)
+            joined = _join_fragments(connection, settings, now)
             if joined:
                 ids = {record.file_id for record in records}
                 records = [each for each in file_records(connection) if each.file_id in ids]
@@ -300,6 +303,7 @@ class _FileScan:
         self._file = file
         self._read_ahead = read_ahead
         self._max_line_bytes = settings.max_line_bytes
+        self._hash_passwords = settings.hash_passwords
         self._now = now
         self._known = known
         self._keeps_all_dead_letters = False
@@ -371,7 +375,7 @@ class _FileScan:
         )
         if in_counted_line:
             blocks = _without_counted_line(blocks)
-        self._keep(map(sort_lines, blocks), record)
+        self._keep((sort_lines(block, hash_passwords=self._hash_passwords) for block in blocks), record)
         self._end(record, stream.position, stream.tail, reader.damage)
         return record, record.lines - lines, record.events - events
 
@@ -610,7 +614,7 @@ def _added(counts: dict[str, int] | None, more: Counter[str]) -> dict[str, int]:
     return dict(sorted((Counter(counts or {}) + more).items()))
 
 
-def _join_fragments(connection: Connection, now: datetime) -> int:
+def _join_fragments(connection: Connection, settings: Settings, now: datetime) -> int:
     """Join lines that log rotation split over two files; return how many were joined.
 
     The first half ends one file and the second begins another. They belong together if they are one event, and its
@@ -634,7 +638,8 @@ def _join_fragments(connection: Connection, now: datetime) -> int:
             is_copy = one.tail_is_joined or other.head_is_joined
             if is_copy and not _is_known(connection, line, time):
                 continue
-            _account_for_joined(connection, one, other, line=line, time=time, now=now)
+            kept = without_password(line) if settings.hash_passwords else line
+            _account_for_joined(connection, one, other, line=line, kept=kept, time=time, now=now)
             joined += 1
     return joined
 
@@ -658,9 +663,16 @@ def _meets(one: FileRecord, other: FileRecord, time: datetime) -> bool:
 
 
 def _account_for_joined(
-    connection: Connection, one: FileRecord, other: FileRecord, *, line: bytes, time: datetime, now: datetime
+    connection: Connection,
+    one: FileRecord,
+    other: FileRecord,
+    *,
+    line: bytes,
+    kept: bytes,
+    time: datetime,
+    now: datetime,
 ) -> None:
-    """Count a joined line as one line, of the file in which it begins."""
+    """Count a joined line as one line, of the file in which it begins; `kept` is what is kept of it."""
     assert one.file_id is not None  # noqa: S101 - read from the database
     assert other.file_id is not None  # noqa: S101
     day = time.date()
@@ -671,7 +683,7 @@ def _account_for_joined(
             one.duplicates += 1
         else:
             fingerprints = np.array([line_fingerprint(line)], dtype=np.uint64)
-            add_segment(connection, one.file_id, day, packed_lines([line]), fingerprints)
+            add_segment(connection, one.file_id, day, packed_lines([kept]), fingerprints)
             one.events += 1
         one.days[day.isoformat()] = one.days.get(day.isoformat(), 0) + 1
         one.first_event_at = min(time, one.first_event_at or time)

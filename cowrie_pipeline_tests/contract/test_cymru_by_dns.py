@@ -231,9 +231,7 @@ def test_an_open_circuit_lets_one_question_try_after_its_cool_down() -> None:
 def suspicious(*servers: NameServer, circuit: Circuit, timeout: float = 5.0) -> CymruSource:
     """Return a source whose resolvers must prove themselves."""
     resolvers = [Resolver.parse(server.address) for server in servers]
-    return CymruSource(
-        DnsClient(resolvers, max_in_flight=50, timeout=timeout, circuit=circuit, proof=PROOF_NAME)
-    )
+    return CymruSource(DnsClient(resolvers, max_in_flight=50, timeout=timeout, circuit=circuit, proof=PROOF_NAME))
 
 
 KEYS = [f"9.8.7.{n}" for n in range(100)]

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.http_client import HttpClient
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
-from cowrie_pipeline.enrichment.sources.pwned_passwords import prefix_of, sha1_of
+from cowrie_pipeline.enrichment.sources.pwned_passwords import prefix_of
 from cowrie_pipeline_tests.contract.asking import CONTACT, desk
 from cowrie_pipeline_tests.contract.http_server import Answer, as_json
 from cowrie_pipeline_tests.contract.services import (
@@ -355,7 +356,7 @@ def test_of_a_password_five_digits_leave_the_machine() -> None:
     password = "correct horse battery staple"
     digest = hashlib.sha1(password.encode()).hexdigest().upper()
     with desk(BY_NAME["pwned_passwords"]) as at:
-        at.look_up(prefix_of(password))
+        at.look_up(prefix_of(sha1_of(password)))
     (asked,) = at.server.asked
     assert asked.path == f"/range/{digest[:5]}"
     assert (asked.query, asked.form, asked.headers["add-padding"]) == ("", {}, "true")
@@ -365,7 +366,7 @@ def test_of_a_password_five_digits_leave_the_machine() -> None:
 
 def test_a_password_can_be_any_text() -> None:
     assert len(sha1_of("\ud800 half a pair")) == 40
-    assert prefix_of("") == "DA39A"
+    assert prefix_of(sha1_of("")) == "DA39A"
 
 
 def test_padding_rows_are_no_leaks() -> None:

@@ -8,7 +8,6 @@ Only the first five hexadecimal digits of a password's SHA-1 leave the machine. 
 with count 0, which hide from an onlooker how many there are.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,7 +18,7 @@ from cowrie_pipeline.enrichment.sources.http_source import HttpSource, Unreadabl
 from cowrie_pipeline.enrichment.terms import Terms
 from cowrie_pipeline.enrichment.values import count_value
 
-__all__ = ["PwnedPasswordsSource", "prefix_of", "sha1_of"]
+__all__ = ["PwnedPasswordsSource", "prefix_of", "times_seen"]
 
 PREFIX_DIGITS = 5
 _PREFIX = re.compile(r"[0-9A-F]{5}")
@@ -69,12 +68,12 @@ class PwnedPasswordsSource(HttpSource):
         return {"counts": {suffix: count for suffix, count in counts.items() if count}}
 
 
-def sha1_of(password: str) -> str:
-    """Return the SHA-1 of a password as it was tried: 40 upper-case hexadecimal digits."""
-    # SHA-1 is what the service indexes by. Half a surrogate pair, which a log can hold, has no octets of its own.
-    return hashlib.sha1(password.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest().upper()
+def prefix_of(sha1: str) -> str:
+    """Return the key of a password by its SHA-1, 40 upper-case digits: the five of them that may leave the machine."""
+    return sha1[:PREFIX_DIGITS]
 
 
-def prefix_of(password: str) -> str:
-    """Return the key of a password: the five digits of its SHA-1 that may leave the machine."""
-    return sha1_of(password)[:PREFIX_DIGITS]
+def times_seen(sha1: str, payload: Mapping[str, Any]) -> int:
+    """Return how often a password was seen, by its SHA-1 and the payload of its prefix: 0 for never."""
+    counts = payload.get("counts")
+    return (count_value(counts.get(sha1[PREFIX_DIGITS:])) or 0) if isinstance(counts, Mapping) else 0
