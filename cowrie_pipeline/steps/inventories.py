@@ -141,6 +141,7 @@ def enrich_addresses(
         findings |= dict.fromkeys(str(finding) for finding in result.findings)
         done += len(known)
         on_progress(done, len(due))
+    cache.flush()
     with warehouse.read() as connection:
         networks_after = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
         return InventoryReport(

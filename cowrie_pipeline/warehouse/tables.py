@@ -391,7 +391,48 @@ enrichment_cache = Table(
     Column("response_code", Integer),
     Column("latency_ms", Float),
     Column("error", Text),
+    Column("failures", BigInteger, nullable=False, server_default="0", comment="errors in a row since the last answer"),
     _count("hit_count"),
+)
+# what was learned lately of one service; what has been expired for long
+Index(None, enrichment_cache.c.service, enrichment_cache.c.fetched_at)
+Index(None, enrichment_cache.c.expires_at)
+
+enrichment_claims = Table(
+    "enrichment_claims",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("claimed_by", Text, nullable=False),
+    Column("claimed_until", UtcDateTime, nullable=False),
+)
+Index(None, enrichment_claims.c.claimed_until)
+
+enrichment_budget = Table(
+    "enrichment_budget",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("window_seconds", Float, primary_key=True),
+    Column("bucket_start", UtcDateTime, primary_key=True, comment="a bucket is a 24th of the window"),
+    Column("calls_used", BigInteger, nullable=False),
+    Column("call_limit", BigInteger, nullable=False, comment="of any span as long as the window, when last taken of"),
+)
+
+enrichment_paces = Table(
+    "enrichment_paces",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("window_seconds", Float, primary_key=True),
+    Column("next_free_at", UtcDateTime, nullable=False, comment="when the next call may begin"),
+    Column("call_limit", BigInteger, nullable=False, comment="of any span as long as the window, when last taken of"),
+)
+
+enrichment_pauses = Table(
+    "enrichment_pauses",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("paused_until", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 enrichment_cache_stats = Table(

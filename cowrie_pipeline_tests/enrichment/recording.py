@@ -57,6 +57,10 @@ class MemoryCache:
         self.reads.append(service)
         return {key: self.outcomes[service, key] for key in keys if (service, key) in self.outcomes}
 
+    def claim_many(self, service: str, keys: Sequence[str], *, now: datetime) -> set[str]:
+        known = {key: self.outcomes[service, key] for key in keys if (service, key) in self.outcomes}
+        return {key for key in keys if key not in known or known[key].is_due(now)}
+
     def put_many(self, outcomes: Sequence[Outcome]) -> None:
         self.writes.append(len(outcomes))
         for outcome in outcomes:
