@@ -132,6 +132,7 @@ def enrich_addresses(
     done = 0
     for known in _known_addresses(warehouse, due):
         result = cascade.run(known, cache=cache, now=now)
+        cache.flush()
         with warehouse.begin(lock="facts") as connection:
             _write(connection, result, sources=cascade.signature, now=now)
         for service, counts in result.outcomes.items():
@@ -141,7 +142,6 @@ def enrich_addresses(
         findings |= dict.fromkeys(str(finding) for finding in result.findings)
         done += len(known)
         on_progress(done, len(due))
-    cache.flush()
     with warehouse.read() as connection:
         networks_after = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
         return InventoryReport(

@@ -106,13 +106,9 @@ class Selection:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return what must be true of a row."""
-        given = {
-            _cache.service == self.service: self.service,
-            _cache.status == self.status: self.status,
-            _cache.fetched_at < self.older_than: self.older_than,
-            _cache.key == self.key: self.key,
-        }
-        return [condition for condition, value in given.items() if value is not None]
+        equal = {_cache.service: self.service, _cache.status: self.status, _cache.key: self.key}
+        conditions = [column == value for column, value in equal.items() if value is not None]
+        return conditions if self.older_than is None else [*conditions, _cache.fetched_at < self.older_than]
 
 
 @dataclass(frozen=True, slots=True)

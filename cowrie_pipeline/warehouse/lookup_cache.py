@@ -60,7 +60,6 @@ _READ_SQLITE = _READ.format(service="?", is_any="IN (SELECT value FROM json_each
 _READ_POSTGRESQL = _READ.format(service="%s", is_any="= ANY(CAST(%s AS text[]))")
 _END_CLAIMS = "DELETE FROM enrichment_claims WHERE (service, key) IN (SELECT service, key FROM staged_outcomes)"
 _STATUSES = {status.value: status for status in Status}
-_READS_IN_MEMORY = 100_000
 
 
 class WarehouseCache:
@@ -68,7 +67,7 @@ class WarehouseCache:
 
     So an answer that was paid for is kept even if the work that asked for it fails later. Reading takes no lock: how
     often each outcome was read is counted in memory and written with the next `put_many`, or by `flush`, which whoever
-    is done reading calls. Threads may share one.
+    reads much calls from time to time, and at the end. Threads may share one.
     """
 
     def __init__(self, warehouse: Warehouse, *, day: date, lease: timedelta = DEFAULT_LEASE) -> None:
@@ -78,9 +77,8 @@ class WarehouseCache:
         self._lease = lease
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
         self._guard = Lock()
-        self._found: dict[str, list[Mapping[str, Outcome]]] = defaultdict(list)
+        self._found: dict[str, list[list[str]]] = defaultdict(list)
         self._misses: Counter[str] = Counter()
-        self._reads = 0
 
     def get_many(self, service: str, keys: Sequence[str]) -> Mapping[str, Outcome]:
         """Return the last outcome of each key that has one, due or not."""
@@ -90,12 +88,8 @@ class WarehouseCache:
             found = _read(connection, service, keys)
         with self._guard:
             if found:
-                self._found[service].append(found)
+                self._found[service].append(list(found))
             self._misses[service] += len(keys) - len(found)
-            self._reads += len(keys)
-            is_much = self._reads >= _READS_IN_MEMORY
-        if is_much:
-            self.flush()
         return found
 
     def claim_many(self, service: str, keys: Sequence[str], *, now: datetime) -> set[str]:
@@ -172,14 +166,14 @@ class WarehouseCache:
 
     def flush(self) -> None:
         """Write how often outcomes were read since the last time."""
-        if self._reads:
+        if self._found or self._misses:
             with self._warehouse.begin(lock=LOCK) as connection:
                 self._write_reads(connection)
 
     def _write_reads(self, connection: Connection) -> None:
         with self._guard:
             found, misses = self._found, self._misses
-            self._found, self._misses, self._reads = defaultdict(list), Counter(), 0
+            self._found, self._misses = defaultdict(list), Counter()
         for service in sorted(found.keys() | misses.keys()):
             times = Counter(chain.from_iterable(found.get(service, ())))
             for number in sorted(set(times.values())):
