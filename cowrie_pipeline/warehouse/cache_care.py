@@ -271,7 +271,4 @@ def _is_resting(now: datetime) -> ColumnElement[bool]:
 
 def _report(connection: Connection, name: str, kinds: Mapping[str, Any], **parameters: Any) -> Sequence[Any]:
     statement = read_sql(name, connection.dialect.name).statement
-    bound = with_parameters(statement, **parameters)
-    # A statement whose column types are given must have them all: the others are as the driver gives them.
-    names = connection.execute(bound).keys()
-    return connection.execute(bound.columns(**{each: kinds[each] for each in names if each in kinds})).all()
+    return connection.execute(with_parameters(statement, **parameters).columns(**kinds)).all()

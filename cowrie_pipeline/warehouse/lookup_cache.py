@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from itertools import chain
 from threading import Lock
 from typing import Any
@@ -194,11 +195,17 @@ class WarehouseCache:
 
 
 def _read(connection: Connection, service: str, keys: Sequence[str]) -> dict[str, Outcome]:
-    time: Callable[[Any], datetime]
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - a connection in use has its driver's
     if connection.dialect.name == "postgresql":
-        rows, time = connection.exec_driver_sql(_READ_POSTGRESQL, (service, list(keys))), _in_utc
+        rows = driver.cursor(binary=True).execute(_READ_POSTGRESQL, (service, list(keys)))
+        convert: Callable[[Any], datetime] = _in_utc
     else:
-        rows, time = connection.exec_driver_sql(_READ_SQLITE, (service, json.dumps(list(keys)))), _from_text
+        # In the order of the index, neighbours lie on one page.
+        rows = driver.execute(_READ_SQLITE, (service, json.dumps(sorted(keys))))
+        convert = _from_text
+    # All that one batch asked has the same few times.
+    time = cache(convert)
     decode = msgspec.json.decode
     return {
         key: Outcome(
@@ -207,8 +214,8 @@ def _read(connection: Connection, service: str, keys: Sequence[str]) -> dict[str
             status=_STATUSES[status],
             fetched_at=time(fetched_at),
             payload=decode(payload) if payload else {},
-            expires_at=expires_at and time(expires_at),
-            retry_at=retry_at and time(retry_at),
+            expires_at=None if expires_at is None else time(expires_at),
+            retry_at=None if retry_at is None else time(retry_at),
             response_code=response_code,
             latency_ms=latency_ms,
             error=error,

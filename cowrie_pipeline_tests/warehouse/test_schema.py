@@ -108,6 +108,25 @@ def test_a_difference_between_migrations_and_tables_is_seen(warehouse: Warehouse
     assert sorted(change[0] for change in differences(warehouse)) == ["add_column", "add_index"]
 
 
+def test_an_upgrade_from_the_first_schema_keeps_what_was_looked_up(empty: Warehouse) -> None:
+    from alembic import command
+
+    from cowrie_pipeline.warehouse.schema import _config
+
+    with empty.begin() as connection:
+        command.upgrade(_config(connection), "0001")
+        connection.execute(
+            text(
+                "INSERT INTO enrichment_cache (service, key, status, payload, fetched_at, hit_count) "
+                "VALUES ('cymru', '8.8.8.8', 'hit', '{}', '2026-01-01 00:00:00.000000', 3)"
+            )
+        )
+    assert upgrade_schema(empty) == ("0001", newest_version())
+    with empty.read() as connection:
+        rows = connection.execute(text("SELECT service, key, status, hit_count, failures FROM enrichment_cache")).all()
+    assert rows == [("cymru", "8.8.8.8", "hit", 3, 0)]
+
+
 def test_a_downgrade_leaves_no_table(empty: Warehouse) -> None:
     from alembic import command
 
