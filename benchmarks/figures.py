@@ -24,6 +24,9 @@ _DNS_DELAY_SECONDS = 0.02
 _DNS_NETWORKS = 500
 _DNS_IN_FLIGHT = 200
 _REAL_DAYS = 30
+_CACHE_ENTRIES = 1_000_000
+# how many entries at once, how often, and the milliseconds that 95 % of the reads have to keep below
+_CACHE_READS = ((1, 2_000, 1), (10_000, 60, 100))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,33 @@ def enrich_by_cymru(bench: Bench, dialect: str) -> Iterator[Row]:
     )
 
 
+def read_cache(bench: Bench, dialect: str) -> Iterator[Row]:
+    """Read outcomes of look-ups, one and many at once, where a great many are kept."""
+    entries = bench.inputs.count(_CACHE_ENTRIES)
+    with bench.databases.fresh(dialect) as url:
+        filled = run_task("fill_cache", url=url, entries=entries).result
+        for at_once, times, limit_ms in _CACHE_READS:
+            read = run_task("read_cache", url=url, entries=entries, at_once=min(at_once, entries), times=times)
+            p95_ms = read.result["p95_ms"]
+            yield Row(
+                figure=f"read {at_once:,} of {entries:,} cache entries",
+                database=dialect,
+                value=p95_ms,
+                unit="ms at most in 95 %",
+                reference=None,
+                reference_unit="",
+                ratio=None,
+                ratio_of="",
+                targets=(Target(f"under {limit_ms} ms", p95_ms < limit_ms),),
+                peak_mb=read.peak_mb,
+                details={
+                    "median_ms": read.result["median_ms"],
+                    "reads": read.result["reads"],
+                    "kept_per_second": entries / filled["seconds"],
+                },
+            )
+
+
 def materialize_real_days(bench: Bench, dialect: str) -> Iterator[Row | Skipped]:
     """Run the command line over real logs, from nothing to every asset, as a process."""
     try:
@@ -294,5 +324,6 @@ FIGURES: Mapping[str, Callable[[Bench, str], Iterator[Row | Skipped]]] = {
     "fresh": check_fresh,
     "maxmind": enrich_by_maxmind,
     "cymru": enrich_by_cymru,
+    "cache": read_cache,
     "materialize": materialize_real_days,
 }

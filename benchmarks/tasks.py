@@ -14,19 +14,24 @@ import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
+from statistics import quantiles
 from time import perf_counter
 from typing import Any, BinaryIO, cast
 
 from sqlalchemy import event, func, select
 
 from benchmarks.inputs import DAYS, FIRST_DAY
-from cowrie_pipeline.enrichment.build import build_cascade
+from cowrie_pipeline.enrichment.build import build_enrichment
+from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.inventories import due_addresses, enrich_addresses
 from cowrie_pipeline.steps.raw_sessions import load_days
 from cowrie_pipeline.steps.scan_logs import scan_logs
+from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
 from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, session_summaries
 
 Numbers = dict[str, Any]
@@ -34,6 +39,8 @@ Numbers = dict[str, Any]
 _ALL_DAYS = DayRange(FIRST_DAY, FIRST_DAY + timedelta(days=DAYS - 1))
 _NOW = datetime(2026, 4, 1, tzinfo=UTC)
 _READ_AT_ONCE = 1 << 20
+_CACHED_SERVICE = "dshield"
+_OUTCOMES_AT_ONCE = 20_000
 
 
 def parse_lines(*, logs: str) -> Numbers:
@@ -81,7 +88,7 @@ def load(*, url: str, logs: str) -> Numbers:
 def check_fresh(*, url: str, geoip: str) -> Numbers:
     """Ask which addresses of all days are due, when none is."""
     warehouse = Warehouse(url)
-    cascade = build_cascade(Settings(geoip_dir=Path(geoip), offline=True), {})
+    enrichment = build_enrichment(Settings(geoip_dir=Path(geoip), offline=True), {}, WarehouseAllowance(warehouse))
     statements = 0
 
     def count(*_: object) -> None:
@@ -91,7 +98,7 @@ def check_fresh(*, url: str, geoip: str) -> Numbers:
     with warehouse.read() as connection:
         event.listen(connection, "before_cursor_execute", count)
         started = perf_counter()
-        due = due_addresses(connection, _ALL_DAYS, sources=cascade.signature, now=_NOW)
+        due = due_addresses(connection, _ALL_DAYS, sources=enrichment.cascade.signature, now=_NOW)
         seconds = perf_counter() - started
         event.remove(connection, "before_cursor_execute", count)
         addresses = connection.execute(select(func.count()).select_from(ip_inventory)).scalar_one()
@@ -123,10 +130,12 @@ def enrich(*, url: str, geoip: str, resolver: str | None, max_in_flight: int) ->
         cymru_enabled=resolver is not None,
         cymru_resolver=resolver,
         cymru_max_in_flight=max_in_flight,
+        cymru_whois_threshold=0,
     )
-    with build_cascade(settings, {}) as cascade:
+    with build_enrichment(settings, {}, WarehouseAllowance(warehouse)) as enrichment:
+        cascade, ledger = enrichment.cascade, WarehouseCache(warehouse, day=_NOW.date())
         started, cpu_before = perf_counter(), _cpu_seconds()
-        report = enrich_addresses(warehouse, cascade, _ALL_DAYS, now=_NOW)
+        report = enrich_addresses(warehouse, cascade, _ALL_DAYS, ledger=ledger, now=_NOW)
         seconds, cpu_seconds = perf_counter() - started, _cpu_seconds() - cpu_before
     with warehouse.read() as connection:
         known = select(func.count()).select_from(ip_inventory).where(ip_inventory.c.current_asn.is_not(None))
@@ -159,6 +168,65 @@ def name_server(*, delay_seconds: float, networks: int) -> Numbers:
     return {"questions": len(server.questions), "max_in_flight": server.max_in_flight}
 
 
+def fill_cache(*, url: str, entries: int) -> Numbers:
+    """Keep an answer about each of many addresses."""
+    warehouse = Warehouse(url)
+    cache = WarehouseCache(warehouse, day=_NOW.date())
+    started = perf_counter()
+    for first in range(0, entries, _OUTCOMES_AT_ONCE):
+        cache.put_many(
+            [
+                Outcome(
+                    service=_CACHED_SERVICE,
+                    key=_cached_key(number),
+                    status=Status.HIT,
+                    fetched_at=_NOW,
+                    expires_at=_NOW + timedelta(days=7),
+                    payload={
+                        "attacks": number % 1000,
+                        "reports": number,
+                        "first_report": "2026-01-01",
+                        "last_report": "2026-03-01",
+                        "asn": 64_000_000 + number % 500,
+                        "country": "US",
+                        "threat_feeds": ["blocklistde22", "ciarmy"],
+                    },
+                    response_code=200,
+                    latency_ms=50.0,
+                )
+                for number in range(first, min(entries, first + _OUTCOMES_AT_ONCE))
+            ]
+        )
+    seconds = perf_counter() - started
+    if warehouse.dialect == "postgresql":
+        # What autovacuum does within a minute or so of such a load; before, each first read of a page also writes it.
+        with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE enrichment_cache")
+            connection.exec_driver_sql("CHECKPOINT")
+    return {"seconds": seconds, "entries": entries}
+
+
+def read_cache(*, url: str, entries: int, at_once: int, times: int) -> Numbers:
+    """Read `at_once` entries of many, drawn anew each time, and say how long a read took: in the middle, and 95 %."""
+    cache = WarehouseCache(Warehouse(url), day=_NOW.date())
+    random = Random(1)
+    draws = [[_cached_key(number) for number in random.sample(range(entries), at_once)] for _ in range(times + 1)]
+    seconds = []
+    for keys in draws:
+        started = perf_counter()
+        found = cache.get_many(_CACHED_SERVICE, keys)
+        seconds.append(perf_counter() - started)
+        if len(found) != at_once:
+            raise ValueError(f"expected {at_once} entries, found {len(found)}")
+    # without the first, which opens the connection
+    parts = quantiles(seconds[1:], n=20)
+    return {"median_ms": parts[9] * 1000, "p95_ms": parts[18] * 1000, "reads": times}
+
+
+def _cached_key(number: int) -> str:
+    return f"{number >> 24 & 255}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
 def _cpu_seconds() -> float:
     """Return the processor time of this process and of its children that have ended; a database server's is not in it.
 
@@ -169,7 +237,8 @@ def _cpu_seconds() -> float:
 
 
 _TASKS: dict[str, Callable[..., Numbers]] = {
-    task.__name__: task for task in (parse_lines, load, check_fresh, read_geoip, enrich, name_server)
+    task.__name__: task
+    for task in (parse_lines, load, check_fresh, read_geoip, enrich, name_server, fill_cache, read_cache)
 }
 
 

@@ -42,6 +42,10 @@ ROWS = {
     "enrichment_documents": "one distinct enrichment document, stored once",
     "enrichment_cache": "the last outcome of one look-up at one service",
     "enrichment_cache_stats": "a service and a day: what was read from the cache and asked",
+    "enrichment_claims": "a key that one process is asking a service about, until it has the outcome or its time is up",
+    "enrichment_budget": "the calls that a quota counts in one 24th of its window",
+    "enrichment_paces": "a service and a limit whose calls are spread evenly",
+    "enrichment_pauses": "a service that nobody asks for a time, because it said so",
     "step_runs": "a piece of work done; the newest 10,000 are kept",
 }
 

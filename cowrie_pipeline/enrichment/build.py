@@ -52,7 +52,7 @@ _ADDRESS_SERVICES: tuple[type[HttpSource], ...] = (
     SpurSource,
     InternetDbSource,
 )
-_HTTP_SERVICES = (*_ADDRESS_SERVICES, VirusTotalSource, PwnedPasswordsSource)
+_HTTP_SERVICES: tuple[type[HttpSource], ...] = (*_ADDRESS_SERVICES, VirusTotalSource, PwnedPasswordsSource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +210,9 @@ def _cymru_sources(
     settings: Settings, circuits: MutableMapping[str, Circuit]
 ) -> tuple[CymruNetworkSource, CymruSource]:
     client = _dns_client(settings, circuits.setdefault("cymru", Circuit()))
-    holds = {
-        "hit_for": timedelta(days=settings.cymru_hit_days),
-        "negative_for": timedelta(days=settings.cymru_negative_days),
-    }
-    terms = replace(CymruSource.terms, **holds)
-    network = CymruNetworkSource(client, replace(CymruNetworkSource.terms, **holds))
+    hit_for, negative_for = timedelta(days=settings.cymru_hit_days), timedelta(days=settings.cymru_negative_days)
+    terms = replace(CymruSource.terms, hit_for=hit_for, negative_for=negative_for)
+    network = CymruNetworkSource(client, replace(CymruNetworkSource.terms, hit_for=hit_for, negative_for=negative_for))
     if not settings.cymru_whois_threshold:
         return network, CymruSource(client, terms)
     host, _, port = settings.cymru_whois.rpartition(":")

@@ -1,15 +1,17 @@
-"""The resource that every asset and check uses: the warehouse and the cascade, opened for a run and closed after it."""
+"""The resource of every asset and check: the warehouse and what can be asked, opened for a run and closed after it."""
 
 from contextlib import ExitStack
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 from pydantic import PrivateAttr
 
-from cowrie_pipeline.enrichment.build import build_cascade
-from cowrie_pipeline.enrichment.cascade import Cascade
+from cowrie_pipeline.enrichment.build import Enrichment, build_enrichment
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.ledger import Ledger, open_ledger
+from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.schema import upgrade_schema
 
@@ -27,7 +29,7 @@ class Pipeline(dg.ConfigurableResource[Any]):
 
     _settings: Settings = PrivateAttr()
     _warehouse: Warehouse = PrivateAttr()
-    _cascade: Cascade | None = PrivateAttr(default=None)
+    _enrichment: Enrichment | None = PrivateAttr(default=None)
     _open: ExitStack = PrivateAttr()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
@@ -35,7 +37,7 @@ class Pipeline(dg.ConfigurableResource[Any]):
         del context
         self._settings = Settings.from_environment()
         self._open = ExitStack()
-        self._cascade = None
+        self._enrichment = None
         self._warehouse = Warehouse(self._settings.database_url)
         self._open.callback(self._warehouse.dispose)
         upgrade_schema(self._warehouse)
@@ -56,8 +58,14 @@ class Pipeline(dg.ConfigurableResource[Any]):
         return self._warehouse
 
     @property
-    def cascade(self) -> Cascade:
-        """The cascade of sources, opened when first asked for."""
-        if self._cascade is None:
-            self._cascade = self._open.enter_context(build_cascade(self._settings, _circuits))
-        return self._cascade
+    def enrichment(self) -> Enrichment:
+        """Everything that can be asked, opened when first needed."""
+        if self._enrichment is None:
+            self._enrichment = self._open.enter_context(
+                build_enrichment(self._settings, _circuits, WarehouseAllowance(self._warehouse))
+            )
+        return self._enrichment
+
+    def ledger(self, now: datetime) -> Ledger:
+        """The memory of look-ups; its statistics are those of the day of `now`."""
+        return open_ledger(self._warehouse, self._settings, self.enrichment, now=now)

@@ -8,7 +8,7 @@ Does not belong here: whom to ask and whom to believe (enrichment/).
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from hashlib import blake2b
@@ -28,9 +28,9 @@ from cowrie_pipeline.enrichment.cascade import (
 )
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.ledger import Ledger
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
-from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import UtcDateTime, asn_inventory, ip_inventory, session_days
@@ -54,6 +54,8 @@ _ADDRESS_COLUMNS = (
     "geoip_build",
     "ip_type",
     "is_scanner",
+    "scanner_kind",
+    "disagreements",
     "is_bogon",
     "enrichment",
     "enrichment_digest",
@@ -104,10 +106,10 @@ class InventoryReport:
     days: dict[date, DayInventory] = field(default_factory=dict)
 
 
-def due_addresses(connection: Connection, days: DayRange, *, sources: str, now: datetime) -> list[str]:
+def due_addresses(connection: Connection, days: DayRange, *, sources: str, now: datetime) -> dict[str, int]:
     """Return the addresses that were active in `days` and are new, stale, or were looked up by other sources.
 
-    The order is that of their worth: where a budget does not reach for all, it goes to the first.
+    Each has its worth, 0 to 4, and that is their order: where a budget does not reach for all, it goes to the first.
 
     Args:
         connection: a transaction.
@@ -117,7 +119,7 @@ def due_addresses(connection: Connection, days: DayRange, *, sources: str, now: 
     """
     statement = read_sql("transforms/due_addresses", connection.dialect.name).statement
     parameters = {"since": days.start, "until": days.end, "now": now, "sources": sources}
-    return list(connection.execute(with_parameters(statement, **parameters)).scalars())
+    return dict(connection.execute(with_parameters(statement, **parameters)).all())
 
 
 def enrich_addresses(
@@ -125,14 +127,23 @@ def enrich_addresses(
     cascade: Cascade,
     days: DayRange,
     *,
+    ledger: Ledger,
     now: datetime,
     on_progress: OnProgress = unheard,
 ) -> InventoryReport:
-    """Look up the addresses of `days` that are due, and write both inventories."""
+    """Look up the addresses of `days` that are due, and write both inventories.
+
+    Args:
+        warehouse: the database.
+        cascade: what is asked.
+        days: days of which the addresses are looked up.
+        ledger: the memory of look-ups.
+        now: time of the work, UTC.
+        on_progress: called with the addresses done and to do.
+    """
     with warehouse.read() as connection:
         due = due_addresses(connection, days, sources=cascade.signature, now=now)
         networks_before = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
-    cache = WarehouseCache(warehouse, day=now.date())
     outcomes: dict[str, Counter[str]] = {}
     cache_hits = Counter[str]()
     networks: set[int] = set()
@@ -140,7 +151,8 @@ def enrich_addresses(
     done = 0
     with without_collector():
         for known in _known_addresses(warehouse, due):
-            result = cascade.run(known, cache=cache, now=now)
+            result = cascade.run(known, cache=ledger, now=now)
+            ledger.flush()
             with warehouse.begin(lock="facts") as connection:
                 _write(connection, result, sources=cascade.signature, now=now)
             for service, counts in result.outcomes.items():
@@ -163,8 +175,9 @@ def enrich_addresses(
         )
 
 
-def _known_addresses(warehouse: Warehouse, addresses: Sequence[str]) -> Iterator[list[KnownAddress]]:
-    """Yield what is known of `addresses` already, some thousands at a time."""
+def _known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator[list[KnownAddress]]:
+    """Yield what is known of addresses, given with their worth, some thousands at a time."""
+    addresses = list(worths)
     for start in range(0, len(addresses), _ADDRESSES_AT_ONCE):
         some = addresses[start : start + _ADDRESSES_AT_ONCE]
         with (
@@ -184,7 +197,7 @@ def _known_addresses(warehouse: Warehouse, addresses: Sequence[str]) -> Iterator
                 ).all()
             )
         # in the order in which they were given, which is that of their worth
-        yield [KnownAddress(address, documents[address]) for address in some]
+        yield [KnownAddress(address, documents[address], worths[address]) for address in some]
 
 
 def _write(connection: Connection, result: CascadeResult, *, sources: str, now: datetime) -> None:
@@ -248,6 +261,8 @@ def _address_rows(addresses: Sequence[EnrichedAddress], sources: str, now: datet
             facts.geoip_build,
             facts.ip_type,
             facts.is_scanner,
+            facts.scanner_kind,
+            ",".join(facts.disagreements) or None,
             address.is_bogon,
             *document,
             address.state.value,
@@ -258,20 +273,13 @@ def _address_rows(addresses: Sequence[EnrichedAddress], sources: str, now: datet
 
 
 def _network_row(network: NetworkFacts) -> tuple[Any, ...]:
-    facts: dict[str, dict[str, str]] = {}
-    if network.organization and network.organization_source:
-        facts[network.organization_source] = {"organization": network.organization}
-    registered = {"country": network.country, "registry": network.rir}
-    known = {name: value for name, value in registered.items() if value}
-    if known:
-        facts.setdefault("cymru_asn", {}).update(known)
     return (
         network.asn,
         network.organization,
         network.organization_source,
         network.country,
         network.rir,
-        _encode(facts).decode() if facts else None,
+        _encode(network.enrichment).decode() if network.enrichment else None,
     )
 
 

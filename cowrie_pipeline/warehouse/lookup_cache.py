@@ -1,27 +1,44 @@
-"""The memory of look-ups in the database: what was asked of a service last, and what came of it.
+"""The memory of look-ups in the database: what was asked of a service last, what came of it, and who is asking.
 
-Belongs here: rows of `enrichment_cache` and `enrichment_cache_stats`, read and written by batch.
-Does not belong here: whether an outcome is still good (enrichment/outcomes.py), asking (enrichment/sources/).
+Belongs here: rows of `enrichment_cache`, `enrichment_claims` and `enrichment_cache_stats`, read and written by batch.
+Does not belong here: whether an outcome is still good (enrichment/outcomes.py), how long a failed key rests
+(enrichment/backoff.py), asking (enrichment/sources/), looking after the whole memory (cache_care.py).
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date
+import os
+import socket
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from itertools import chain
+from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
+from cowrie_pipeline.enrichment.backoff import ask_again_at, is_failure
+from cowrie_pipeline.enrichment.http_client import utc_now
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
-from cowrie_pipeline.warehouse.tables import columns_of, enrichment_cache
+from cowrie_pipeline.warehouse.tables import enrichment_cache
 
-__all__ = ["WarehouseCache"]
+__all__ = ["LOCK", "WarehouseCache"]
+
+# Claiming, keeping and removing exclude each other: who claims a key sees every outcome that ended a claim on it.
+LOCK = "cache"
+
+# Who claims a key has this long to keep its outcome, before another may ask.
+DEFAULT_LEASE = timedelta(minutes=10)
 
 _COLUMNS = (
     "service",
@@ -34,79 +51,102 @@ _COLUMNS = (
     "response_code",
     "latency_ms",
     "error",
+    "failures",
 )
+# The payload as text, which msgspec reads faster than the drivers do.
+_READ = (
+    "SELECT key, status, fetched_at, CAST(payload AS TEXT), expires_at, retry_at, response_code, latency_ms, error "
+    "FROM enrichment_cache WHERE service = {service} AND key {is_any}"
+)
+_READ_SQLITE = _READ.format(service="?", is_any="IN (SELECT value FROM json_each(?))")
+_READ_POSTGRESQL = _READ.format(service="%s", is_any="= ANY(CAST(%s AS text[]))")
+_END_CLAIMS = "DELETE FROM enrichment_claims WHERE (service, key) IN (SELECT service, key FROM staged_outcomes)"
+_STATUSES = {status.value: status for status in Status}
 
 
 class WarehouseCache:
     """A `LookupCache` in the database; each call is a short transaction of its own.
 
-    So an answer that was paid for is kept even if the work that asked for it fails later.
+    So an answer that was paid for is kept even if the work that asked for it fails later. Reading takes no lock: how
+    often each outcome was read is counted in memory and written with the next `put_many`, or by `flush`, which whoever
+    reads much calls from time to time, and at the end. Threads may share one.
     """
 
-    def __init__(self, warehouse: Warehouse, *, day: date) -> None:
-        """Use `warehouse`; the statistics are those of `day`."""
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        *,
+        day: date,
+        lease: timedelta = DEFAULT_LEASE,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Use `warehouse`; the statistics are those of `day`, and a claim holds for `lease` by `clock`."""
         self._warehouse = warehouse
         self._day = day
+        self._lease = lease
+        self._clock = clock
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+        self._guard = Lock()
+        self._found: dict[str, list[list[str]]] = defaultdict(list)
+        self._misses: Counter[str] = Counter()
 
     def get_many(self, service: str, keys: Sequence[str]) -> Mapping[str, Outcome]:
-        """Return the last outcome of each key that has one, and count that it was read."""
+        """Return the last outcome of each key that has one, due or not."""
         if not keys:
             return {}
-        with self._warehouse.begin(lock="cache") as connection:
-            is_any = _is_any(connection)
-            rows = connection.execute(
-                text(f"SELECT * FROM enrichment_cache WHERE service = :service AND key {is_any}")  # noqa: S608
-                .bindparams(_keys(connection, keys), bindparam("service", service))
-                .columns(**columns_of(enrichment_cache))
-            ).all()
-            if rows:
-                connection.execute(
-                    text(
-                        "UPDATE enrichment_cache SET hit_count = hit_count + 1 "  # noqa: S608
-                        f"WHERE service = :service AND key {is_any}"
-                    ).bindparams(_keys(connection, keys), bindparam("service", service))
-                )
-            self._count(connection, service, hits=len(rows), misses=len(keys) - len(rows))
-        return {
-            row.key: Outcome(
-                service=row.service,
-                key=row.key,
-                status=Status(row.status),
-                fetched_at=row.fetched_at,
-                payload=row.payload or {},
-                expires_at=row.expires_at,
-                retry_at=row.retry_at,
-                response_code=row.response_code,
-                latency_ms=row.latency_ms,
-                error=row.error,
+        with self._warehouse.read() as connection:
+            found = _read(connection, service, keys)
+        with self._guard:
+            if found:
+                self._found[service].append(list(found))
+            self._misses[service] += len(keys) - len(found)
+        return found
+
+    def claim_many(self, service: str, keys: Sequence[str], *, now: datetime) -> set[str]:
+        """Return those of `keys` that are due and that nobody is asking about: they are the caller's to ask.
+
+        A key is given once, also to the same caller, until its outcome is kept, it is released, or the lease is over.
+        """
+        if not keys:
+            return set()
+        # In one order, and each once: no statement may touch a row twice.
+        wanted = sorted(set(keys))
+        with self._warehouse.begin(lock=LOCK) as connection:
+            statement = read_sql("transforms/claim_keys", connection.dialect.name).statement
+            clock = self._clock()
+            claimed = connection.execute(
+                with_parameters(
+                    statement, service=service, holder=self._holder, until=clock + self._lease, now=now, clock=clock
+                ).bindparams(_keys(connection, wanted))
             )
-            for row in rows
-        }
+            return set(claimed.scalars())
+
+    def release(self, service: str, keys: Sequence[str]) -> None:
+        """Give up the caller's claims on `keys`: they were not asked about, and another may do it at once."""
+        if not keys:
+            return
+        with self._warehouse.begin(lock=LOCK) as connection:
+            connection.execute(
+                text(
+                    "DELETE FROM enrichment_claims "  # noqa: S608 - nothing of it comes from outside
+                    f"WHERE service = :service AND claimed_by = :holder AND key {_is_any(connection)}"
+                ).bindparams(_keys(connection, keys), bindparam("service", service), bindparam("holder", self._holder))
+            )
 
     def put_many(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep outcomes; one that is no answer leaves an answer as it is and sets only when to ask again, and why."""
+        """Keep outcomes; one that is no answer leaves an answer as it is and sets only when to ask again, and why.
+
+        After an error a key rests the longer the more errors came in a row, and as long at least as the outcome says.
+        Claims on the keys end.
+        """
         if not outcomes:
             return
-        kinds = {name: enrichment_cache.c[name].type for name in _COLUMNS}
-        rows = (
-            (
-                outcome.service,
-                outcome.key,
-                outcome.status.value,
-                msgspec.json.encode(outcome.payload).decode() if outcome.payload else None,
-                outcome.fetched_at.astimezone(UTC),
-                outcome.expires_at,
-                outcome.retry_at,
-                outcome.response_code,
-                outcome.latency_ms,
-                outcome.error,
-            )
-            for outcome in outcomes
-        )
-        with self._warehouse.begin(lock="cache") as connection, staged(connection, "staged_outcomes", kinds, rows):
-            connection.exec_driver_sql(read_sql("transforms/keep_outcomes", connection.dialect.name).statement)
-            for service in sorted({outcome.service for outcome in outcomes}):
-                stored = [outcome for outcome in outcomes if outcome.service == service]
+        with self._warehouse.begin(lock=LOCK) as connection:
+            for some in _each_key_once(outcomes):
+                with _staged(connection, _with_failures(connection, some)):
+                    connection.exec_driver_sql(read_sql("transforms/keep_outcomes", connection.dialect.name).statement)
+                    connection.exec_driver_sql(_END_CLAIMS)
+            for service, stored in _by_service(outcomes).items():
                 self._count(
                     connection,
                     service,
@@ -115,12 +155,151 @@ class WarehouseCache:
                     failures=sum(not outcome.status.is_answer for outcome in stored),
                     latency_ms=sum(outcome.latency_ms or 0.0 for outcome in stored),
                 )
+            self._write_reads(connection)
+
+    def back_fill(self, outcomes: Sequence[Outcome]) -> Mapping[tuple[str, str], Outcome]:
+        """Take in answers that were kept elsewhere, with their age; return what is known now, by service and key.
+
+        An answer that is as new stays. What is no answer is left out, and claims stay as they are.
+        """
+        answers = [outcome for outcome in outcomes if outcome.status.is_answer]
+        known: dict[tuple[str, str], Outcome] = {}
+        with self._warehouse.begin(lock=LOCK) as connection:
+            for some in _each_key_once(answers):
+                with _staged(connection, ((outcome, 0) for outcome in some)):
+                    connection.exec_driver_sql(
+                        read_sql("transforms/back_fill_outcomes", connection.dialect.name).statement
+                    )
+            for service, given in _by_service(outcomes).items():
+                found = _read(connection, service, [outcome.key for outcome in given])
+                known |= {(service, key): outcome for key, outcome in found.items()}
+        return known
+
+    def flush(self) -> None:
+        """Write how often outcomes were read since the last time."""
+        if self._found or self._misses:
+            with self._warehouse.begin(lock=LOCK) as connection:
+                self._write_reads(connection)
+
+    def _write_reads(self, connection: Connection) -> None:
+        with self._guard:
+            found, misses = self._found, self._misses
+            self._found, self._misses = defaultdict(list), Counter()
+        for service in sorted(found.keys() | misses.keys()):
+            times = Counter(chain.from_iterable(found.get(service, ())))
+            for number in sorted(set(times.values())):
+                keys = [key for key, count in times.items() if count == number]
+                connection.execute(
+                    text(
+                        "UPDATE enrichment_cache SET hit_count = hit_count + :number "  # noqa: S608 - nothing of it comes from outside
+                        f"WHERE service = :service AND key {_is_any(connection)}"
+                    ).bindparams(_keys(connection, keys), bindparam("service", service), bindparam("number", number))
+                )
+            self._count(connection, service, hits=times.total(), misses=misses[service])
 
     def _count(self, connection: Connection, service: str, **counts: float) -> None:
         """Add to the day's statistics of a service."""
         values = dict.fromkeys(("hits", "misses", "stores", "calls", "failures", "latency_ms"), 0.0) | counts
         statement = read_sql("transforms/count_look_ups", connection.dialect.name).statement
         connection.execute(with_parameters(statement, service=service, day=self._day, **values))
+
+
+def _read(connection: Connection, service: str, keys: Sequence[str]) -> dict[str, Outcome]:
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - a connection in use has its driver's
+    if connection.dialect.name == "postgresql":
+        rows = driver.cursor(binary=True).execute(_READ_POSTGRESQL, (service, list(keys)))
+        convert: Callable[[Any], datetime] = _in_utc
+    else:
+        # In the order of the index, neighbours lie on one page.
+        rows = driver.execute(_READ_SQLITE, (service, json.dumps(sorted(keys))))
+        convert = _from_text
+    # All that one batch asked has the same few times.
+    time = cache(convert)
+    decode = msgspec.json.decode
+    return {
+        key: Outcome(
+            service=service,
+            key=key,
+            status=_STATUSES[status],
+            fetched_at=time(fetched_at),
+            payload=decode(payload) if payload else {},
+            expires_at=None if expires_at is None else time(expires_at),
+            retry_at=None if retry_at is None else time(retry_at),
+            response_code=response_code,
+            latency_ms=latency_ms,
+            error=error,
+        )
+        for key, status, fetched_at, payload, expires_at, retry_at, response_code, latency_ms, error in rows
+    }
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time.astimezone(UTC)
+
+
+def _from_text(time: str) -> datetime:
+    return datetime.fromisoformat(time).replace(tzinfo=UTC)
+
+
+def _each_key_once(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
+    """Split outcomes into batches without a key twice, so that a later one of a key is kept after an earlier one."""
+    batches: list[list[Outcome]] = []
+    seen: Counter[tuple[str, str]] = Counter()
+    for outcome in outcomes:
+        nth = seen[outcome.service, outcome.key]
+        if nth == len(batches):
+            batches.append([])
+        batches[nth].append(outcome)
+        seen[outcome.service, outcome.key] += 1
+    return batches
+
+
+def _with_failures(connection: Connection, outcomes: Sequence[Outcome]) -> Iterator[tuple[Outcome, int]]:
+    """Yield each outcome, with its time to ask again, and how many failures in a row it ends."""
+    failed = _by_service([outcome for outcome in outcomes if is_failure(outcome.status)])
+    before: dict[tuple[str, str], int] = {}
+    for service, some in failed.items():
+        statement = text(
+            f"SELECT key, failures FROM enrichment_cache WHERE service = :service AND key {_is_any(connection)}"  # noqa: S608 - nothing of it comes from outside
+        ).bindparams(_keys(connection, [outcome.key for outcome in some]), bindparam("service", service))
+        before |= {(service, key): failures for key, failures in connection.execute(statement)}
+    for outcome in outcomes:
+        if is_failure(outcome.status):
+            failures = before.get((outcome.service, outcome.key), 0) + 1
+            yield msgspec.structs.replace(outcome, retry_at=ask_again_at(outcome, failures)), failures
+        else:
+            yield outcome, 0
+
+
+@contextmanager
+def _staged(connection: Connection, outcomes: Iterator[tuple[Outcome, int]]) -> Iterator[None]:
+    kinds = {name: enrichment_cache.c[name].type for name in _COLUMNS}
+    rows = (
+        (
+            outcome.service,
+            outcome.key,
+            outcome.status.value,
+            msgspec.json.encode(outcome.payload).decode() if outcome.payload else None,
+            outcome.fetched_at.astimezone(UTC),
+            outcome.expires_at,
+            outcome.retry_at,
+            outcome.response_code,
+            outcome.latency_ms,
+            outcome.error,
+            failures,
+        )
+        for outcome, failures in outcomes
+    )
+    with staged(connection, "staged_outcomes", kinds, list(rows)):
+        yield
+
+
+def _by_service(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    services: dict[str, list[Outcome]] = {}
+    for outcome in sorted(outcomes, key=lambda each: each.service):
+        services.setdefault(outcome.service, []).append(outcome)
+    return services
 
 
 def _is_any(connection: Connection) -> str:

@@ -341,6 +341,8 @@ ip_inventory = Table(
     Column("geoip_build", Text, comment="build date of the GeoIP file that answered"),
     Column("ip_type", Text),
     Column("is_scanner", Boolean),
+    Column("scanner_kind", Text, comment="research, benign or noise"),
+    Column("disagreements", Text, comment="what sources say different things of, separated by commas"),
     Column("is_bogon", Boolean),
     Column("enrichment", _Json, comment="by source"),
     Column("enrichment_digest", String(32)),
@@ -352,6 +354,38 @@ ip_inventory = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 Index(None, ip_inventory.c.current_asn)
+
+file_reputation = Table(
+    "file_reputation",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("first_seen", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),
+    _count("transfers"),
+    Column("status", Text, comment="of the last look-up; NULL: never asked"),
+    Column("malicious", Integer, comment="scanners that say so"),
+    Column("suspicious", Integer),
+    Column("label", Text),
+    Column("file_type", Text),
+    Column("size", BigInteger, comment="bytes"),
+    Column("reputation_at", UtcDateTime, comment="when the service was asked"),
+    Column("due_at", UtcDateTime, comment="when it must be asked again"),
+)
+Index(None, file_reputation.c.last_seen)
+
+password_exposure = Table(
+    "password_exposure",
+    metadata,
+    Column("sha1", String(40), primary_key=True),
+    Column("first_seen", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),
+    _count("attempts"),
+    Column("status", Text, comment="of the last look-up; NULL: never asked"),
+    Column("times_seen", BigInteger, comment="in leaks"),
+    Column("exposure_at", UtcDateTime, comment="when the service was asked"),
+    Column("due_at", UtcDateTime, comment="when it must be asked again"),
+)
+Index(None, password_exposure.c.last_seen)
 
 ip_asn_history = Table(
     "ip_asn_history",
@@ -391,7 +425,48 @@ enrichment_cache = Table(
     Column("response_code", Integer),
     Column("latency_ms", Float),
     Column("error", Text),
+    Column("failures", BigInteger, nullable=False, server_default="0", comment="errors in a row since the last answer"),
     _count("hit_count"),
+)
+# what was learned lately of one service; what has been expired for long
+Index(None, enrichment_cache.c.service, enrichment_cache.c.fetched_at)
+Index(None, enrichment_cache.c.expires_at)
+
+enrichment_claims = Table(
+    "enrichment_claims",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("claimed_by", Text, nullable=False),
+    Column("claimed_until", UtcDateTime, nullable=False),
+)
+Index(None, enrichment_claims.c.claimed_until)
+
+enrichment_budget = Table(
+    "enrichment_budget",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("window_seconds", Float, primary_key=True),
+    Column("bucket_start", UtcDateTime, primary_key=True, comment="a bucket is a 24th of the window"),
+    Column("calls_used", BigInteger, nullable=False),
+    Column("call_limit", BigInteger, nullable=False, comment="of any span as long as the window, when last taken of"),
+)
+
+enrichment_paces = Table(
+    "enrichment_paces",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("window_seconds", Float, primary_key=True),
+    Column("next_free_at", UtcDateTime, nullable=False, comment="when the next call may begin"),
+    Column("call_limit", BigInteger, nullable=False, comment="of any span as long as the window, when last taken of"),
+)
+
+enrichment_pauses = Table(
+    "enrichment_pauses",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("paused_until", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 enrichment_cache_stats = Table(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cowrie_pipeline.enrichment.build import build_cascade
+from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.enrichment.cascade import CascadeResult, KnownAddress
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
@@ -16,6 +16,7 @@ from cowrie_pipeline.enrichment.sources.cymru import PROOF_NAME, CymruNetworkSou
 from cowrie_pipeline.enrichment.sources.dns_client import DnsClient, Resolver, ResolverError, system_resolvers
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline_tests.contract.name_server import NOERROR, NXDOMAIN, REFUSED, SERVFAIL, NameServer, Zone
+from cowrie_pipeline_tests.enrichment.allowances import MemoryAllowance
 from cowrie_pipeline_tests.enrichment.recording import MemoryCache
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -320,9 +321,9 @@ def test_the_cascade_keeps_no_answer_of_a_resolver_that_proved_nothing(tmp_path:
     cache = MemoryCache()
 
     def run(server: NameServer, now: datetime) -> CascadeResult:
-        settings = Settings(geoip_dir=tmp_path, cymru_resolver=server.address)
-        with build_cascade(settings, circuits) as cascade:
-            return cascade.run([KnownAddress(ADDRESS), KnownAddress("9.9.9.9")], cache=cache, now=now)
+        settings = Settings(state_dir=tmp_path, cymru_resolver=server.address)
+        with build_enrichment(settings, circuits, MemoryAllowance()) as enrichment:
+            return enrichment.cascade.run([KnownAddress(ADDRESS), KnownAddress("9.9.9.9")], cache=cache, now=now)
 
     with NameServer(Zone(rcode_for_all=NXDOMAIN)) as server:
         assert run(server, NOW).outcomes == {"cymru": {Status.ERROR: 2}}

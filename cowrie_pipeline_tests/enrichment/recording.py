@@ -8,6 +8,22 @@ from typing import Any
 from msgspec.structs import replace
 
 from cowrie_pipeline.enrichment.outcomes import Availability, Outcome, Status
+from cowrie_pipeline.enrichment.terms import Limit, Terms
+
+
+def terms_of(service: str, limits: tuple[Limit, ...] = ()) -> Terms:
+    """Return the terms of a made-up service."""
+    return Terms(
+        service=service,
+        title=service,
+        about="as the test says",
+        url="http://127.0.0.1/",
+        hit_for=timedelta(days=7),
+        negative_for=timedelta(days=1),
+        licence="none",
+        limits=limits,
+    )
+
 
 Script = Callable[[str], Mapping[str, Any] | Status]
 
@@ -23,6 +39,12 @@ class RecordingSource:
     expires_after: timedelta = timedelta(days=7)
     retry_after: timedelta = timedelta(minutes=15)
     calls: list[tuple[str, ...]] = field(default_factory=list)
+    limits: tuple[Limit, ...] = ()
+    keys_at_once: int = 1000
+
+    @property
+    def terms(self) -> Terms:
+        return terms_of(self.name, self.limits)
 
     def availability(self) -> Availability:
         return Availability(self.usable, "as the test says")
@@ -56,6 +78,10 @@ class MemoryCache:
     def get_many(self, service: str, keys: Sequence[str]) -> Mapping[str, Outcome]:
         self.reads.append(service)
         return {key: self.outcomes[service, key] for key in keys if (service, key) in self.outcomes}
+
+    def claim_many(self, service: str, keys: Sequence[str], *, now: datetime) -> set[str]:
+        known = {key: self.outcomes[service, key] for key in keys if (service, key) in self.outcomes}
+        return {key for key in keys if key not in known or known[key].is_due(now)}
 
     def put_many(self, outcomes: Sequence[Outcome]) -> None:
         self.writes.append(len(outcomes))

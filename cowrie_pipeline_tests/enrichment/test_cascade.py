@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cowrie_pipeline.enrichment.build import build_cascade
+from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.enrichment.cascade import (
     Cascade,
     CascadeResult,
@@ -22,6 +22,7 @@ from cowrie_pipeline.enrichment.documents import renew
 from cowrie_pipeline.enrichment.merge import CountryBasis
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline_tests.enrichment.allowances import MemoryAllowance
 from cowrie_pipeline_tests.enrichment.recording import MemoryCache, RecordingSource, Script
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -266,11 +267,12 @@ def test_the_signature_names_the_usable_sources_in_the_order_of_the_policy(tmp_p
     world.maxmind.usable = False
     assert Cascade([world.network, world.cymru, world.maxmind]).signature == "cymru+cymru_asn"
     circuits: dict[str, Circuit] = {}
-    with build_cascade(Settings(geoip_dir=tmp_path, cymru_resolver="127.0.0.1:1"), circuits) as cascade:
-        assert cascade.signature == "cymru+cymru_asn"
-    with build_cascade(Settings(geoip_dir=tmp_path, cymru_enabled=False), circuits) as cascade:
-        assert cascade.signature == ""
-    assert set(circuits) == {"cymru"}
+    settings = Settings(state_dir=tmp_path, cymru_resolver="127.0.0.1:1")
+    with build_enrichment(settings, circuits, MemoryAllowance()) as enrichment:
+        assert enrichment.cascade.signature == "cymru+cymru_asn"
+    with build_enrichment(Settings(state_dir=tmp_path, offline=True), circuits, MemoryAllowance()) as enrichment:
+        assert enrichment.cascade.signature == ""
+    assert {"cymru", "greynoise", "virustotal"} <= set(circuits)
 
 
 @pytest.mark.parametrize(

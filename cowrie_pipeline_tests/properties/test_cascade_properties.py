@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cowrie_pipeline.enrichment.cascade import Cascade, KnownAddress, State
+from cowrie_pipeline.enrichment.desk import Desk
 from cowrie_pipeline.enrichment.documents import asked_again_at, read_document, renew
 from cowrie_pipeline.enrichment.merge import merge
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
@@ -128,12 +129,10 @@ def test_nothing_is_asked_twice_before_its_outcome_expires(
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=5), st.lists(st.sampled_from(["a", "b", "z"]), max_size=5))
 def test_every_key_gets_exactly_one_outcome_whatever_a_source_returns(wanted: list[str], given_keys: list[str]) -> None:
-    from cowrie_pipeline.enrichment.cascade import _ask
-
     class Careless(RecordingSource):
         def look_up(self, keys: Any, *, now: datetime) -> list[Outcome]:  # noqa: ARG002
             return list(super().look_up(given_keys, now=now))
 
-    outcomes = _ask(Careless("careless"), wanted, NOW)
+    outcomes = Desk().look_up(Careless("careless"), sorted(set(wanted)), cache=MemoryCache(), now=NOW).asked
     assert set(outcomes) == set(wanted)
     assert all(outcome.key == key for key, outcome in outcomes.items())

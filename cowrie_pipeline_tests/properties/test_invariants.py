@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
-from cowrie_pipeline.enrichment.cascade import RETRY_AFTER, Cascade
+from cowrie_pipeline.enrichment.cascade import Cascade
+from cowrie_pipeline.enrichment.desk import RETRY_AFTER
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.asn_session_counts import count_sessions
 from cowrie_pipeline.steps.checks import Severity, all_checks
 from cowrie_pipeline.steps.days import DayRange
-from cowrie_pipeline.steps.inventories import enrich_addresses
 from cowrie_pipeline.steps.raw_sessions import load_days
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
@@ -42,6 +42,7 @@ from cowrie_pipeline_tests.steps.made_days import (
     load_events,
     login,
     rows,
+    run_cascade,
     scan,
     span,
     write_log,
@@ -144,7 +145,7 @@ def materialize(warehouse: Warehouse, days: DayRange) -> None:
     """Run all steps over days, with sources that always say the same."""
     load_days(warehouse, days, now=WORKED_AT)
     with World(ASNS.get).cascade() as cascade:
-        enrich_addresses(warehouse, cascade, days, now=WORKED_AT)
+        run_cascade(warehouse, cascade, days, now=WORKED_AT)
     with warehouse.begin() as connection:
         take_snapshots(connection, days, now=WORKED_AT)
     with warehouse.begin() as connection:
@@ -297,7 +298,7 @@ def test_every_look_up_has_an_outcome_is_not_repeated_too_early_and_only_an_answ
         for wait in waits:
             now += timedelta(hours=wait)
             with Cascade(sources) as cascade:
-                enrich_addresses(warehouse, cascade, ALL_DAYS, now=now)
+                run_cascade(warehouse, cascade, ALL_DAYS, now=now)
             kept = {(row["service"], row["key"]): row for row in rows(warehouse, enrichment_cache)}
             documents = {row["ip_address"]: row["enrichment"] for row in rows(warehouse, ip_inventory)}
             for source in sources:

@@ -10,12 +10,14 @@ from sqlalchemy import Connection, Table, select
 
 from cowrie_pipeline.enrichment.cascade import Cascade
 from cowrie_pipeline.enrichment.outcomes import Status
+from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.inventories import InventoryReport, enrich_addresses
 from cowrie_pipeline.steps.raw_sessions import SessionsReport, load_days
 from cowrie_pipeline.steps.scan_logs import scan_logs
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
 from cowrie_pipeline.warehouse.tables import (
     DETAIL_TABLES,
     asn_inventory,
@@ -188,4 +190,17 @@ class World:
     ) -> InventoryReport:
         """Run the step over days."""
         with self.cascade() as cascade:
-            return enrich_addresses(warehouse, cascade, span(first, last), now=now)
+            return run_cascade(warehouse, cascade, span(first, last), now=now)
+
+
+def run_cascade(
+    warehouse: Warehouse,
+    cascade: Cascade,
+    days: DayRange,
+    *,
+    now: datetime = NOW,
+    on_progress: OnProgress = unheard,
+) -> InventoryReport:
+    """Run the step over days, with the database as ledger."""
+    ledger = WarehouseCache(warehouse, day=now.date())
+    return enrich_addresses(warehouse, cascade, days, ledger=ledger, now=now, on_progress=on_progress)

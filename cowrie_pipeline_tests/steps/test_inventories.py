@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import JSON, text, update
 
-from cowrie_pipeline.enrichment.build import build_cascade
+from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.enrichment.cascade import Cascade
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps import inventories
 from cowrie_pipeline.steps.checks import all_checks
-from cowrie_pipeline.steps.inventories import DayInventory, enrich_addresses
+from cowrie_pipeline.steps.inventories import DayInventory
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import (
@@ -30,8 +30,9 @@ from cowrie_pipeline.warehouse.tables import (
     session_summaries,
 )
 from cowrie_pipeline_tests.conftest import SHARED_DATA
+from cowrie_pipeline_tests.enrichment.allowances import MemoryAllowance
 from cowrie_pipeline_tests.enrichment.databases import PARIS, asn_record, write_database
-from cowrie_pipeline_tests.enrichment.recording import RecordingSource
+from cowrie_pipeline_tests.enrichment.recording import RecordingSource, terms_of
 from cowrie_pipeline_tests.steps.made_days import (
     NOW,
     World,
@@ -41,6 +42,7 @@ from cowrie_pipeline_tests.steps.made_days import (
     login,
     one,
     rows,
+    run_cascade,
     scan,
     span,
     write_log,
@@ -122,8 +124,14 @@ def test_real_geoip_files_are_read(warehouse: Warehouse, tmp_path: Path) -> None
     folder.mkdir()
     write_database(folder / "GeoLite2-City.mmdb", "GeoLite2-City", {"5.39.0.0/16": PARIS})
     write_database(folder / "GeoLite2-ASN.mmdb", "GeoLite2-ASN", {"5.39.0.0/16": asn_record(4200000, "OVH")})
-    with build_cascade(Settings(geoip_dir=folder, offline=True), {}) as cascade:
-        report = enrich_addresses(warehouse, cascade, span(DAY), now=datetime.now(UTC))
+    with build_enrichment(Settings(geoip_dir=folder, offline=True), {}, MemoryAllowance()) as enrichment:
+        cascade = enrichment.cascade
+        report = run_cascade(
+            warehouse,
+            cascade,
+            span(DAY),
+            now=datetime.now(UTC),
+        )
     assert report.outcomes == {"maxmind": {"hit": 1, "not_found": 1}}
     row = address_of(warehouse, "5.39.0.9")
     assert (row["current_asn"], row["geo_country"], row["geo_city"], row["latitude"]) == (4200000, "FR", "Paris", 48.85)
@@ -135,8 +143,9 @@ def test_real_geoip_files_are_read(warehouse: Warehouse, tmp_path: Path) -> None
 @pytest.mark.shared_data
 def test_maxminds_own_test_databases_are_read(warehouse: Warehouse, tmp_path: Path) -> None:
     attacks(warehouse, tmp_path, "81.2.69.142", "1.128.0.1")
-    with build_cascade(Settings(geoip_dir=SHARED_DATA / "mmdb", offline=True), {}) as cascade:
-        enrich_addresses(warehouse, cascade, span(DAY), now=NOW)
+    with build_enrichment(Settings(geoip_dir=SHARED_DATA / "mmdb", offline=True), {}, MemoryAllowance()) as enrichment:
+        cascade = enrichment.cascade
+        run_cascade(warehouse, cascade, span(DAY), now=NOW)
     assert address_of(warehouse, "81.2.69.142")["geo_city"] == "London"
     assert address_of(warehouse, "1.128.0.1")["current_asn"] == 1221
     assert_counts_are_recounts(warehouse)
@@ -155,7 +164,13 @@ def test_many_addresses_go_in_batches(warehouse: Warehouse, tmp_path: Path, monk
     world = World(lambda address: 100 + int(address.rpartition(".")[2]) % 2)
     seen: list[tuple[int, int]] = []
     with world.cascade() as cascade:
-        report = enrich_addresses(warehouse, cascade, span(DAY), now=NOW, on_progress=lambda *step: seen.append(step))
+        report = run_cascade(
+            warehouse,
+            cascade,
+            span(DAY),
+            now=NOW,
+            on_progress=lambda *step: seen.append(step),
+        )
     assert seen == [(3, 8), (6, 8), (8, 8)]
     assert report.outcomes["maxmind"] == {"hit": 8}
     assert {row["asn_number"]: row["unique_ip_count"] for row in rows(warehouse, asn_inventory)} == {100: 4, 101: 4}
@@ -280,7 +295,7 @@ def test_an_address_is_due_when_another_source_can_be_asked(warehouse: Warehouse
     attacks(warehouse, tmp_path, GOOGLE)
     world = World(ASNS.get, by_cymru=True)
     with Cascade([world.maxmind]) as cascade:
-        enrich_addresses(warehouse, cascade, span(DAY), now=NOW)
+        run_cascade(warehouse, cascade, span(DAY), now=NOW)
     assert address_of(warehouse, GOOGLE)["current_asn"] is None
     report = world.enrich(warehouse, DAY, now=NOW + timedelta(minutes=1))
     assert report.addresses_due == 1
@@ -387,6 +402,7 @@ class Instant:
 
     def __init__(self, name: str, barrier: Barrier | None) -> None:
         self.name, self.cached, self._barrier = name, name != "maxmind", barrier
+        self.terms, self.keys_at_once = terms_of(name), 1000
 
     def availability(self) -> Any:
         from cowrie_pipeline.enrichment.outcomes import Availability
@@ -425,7 +441,7 @@ def _enrich(url: str, service: str) -> int:
     warehouse = Warehouse(url)
     cascade = Cascade([Instant(service, _barrier), Instant("cymru_asn", None)])
     try:
-        return enrich_addresses(warehouse, cascade, span(DAY), now=NOW).addresses_due
+        return run_cascade(warehouse, cascade, span(DAY), now=NOW).addresses_due
     finally:
         warehouse.dispose()
 

@@ -63,7 +63,7 @@ def test_processes_that_upgrade_at_once_make_the_schema_once(databases: Database
         for _ in range(3):
             url = databases.empty()
             results = list(executor.map(_upgrade, [url] * 3))
-            assert sorted(results, key=str) == [("0001", "0001")] * 2 + [(None, "0001")]
+            assert sorted(results, key=str) == [(newest_version(), newest_version())] * 2 + [(None, newest_version())]
             databases.drop(url)
 
 
@@ -106,6 +106,25 @@ def test_a_difference_between_migrations_and_tables_is_seen(warehouse: Warehouse
         connection.execute(text("ALTER TABLE commands DROP COLUMN input"))
         connection.execute(text("DROP INDEX ix_session_days_day"))
     assert sorted(change[0] for change in differences(warehouse)) == ["add_column", "add_index"]
+
+
+def test_an_upgrade_from_the_first_schema_keeps_what_was_looked_up(empty: Warehouse) -> None:
+    from alembic import command
+
+    from cowrie_pipeline.warehouse.schema import _config
+
+    with empty.begin() as connection:
+        command.upgrade(_config(connection), "0001")
+        connection.execute(
+            text(
+                "INSERT INTO enrichment_cache (service, key, status, payload, fetched_at, hit_count) "
+                "VALUES ('cymru', '8.8.8.8', 'hit', '{}', '2026-01-01 00:00:00.000000', 3)"
+            )
+        )
+    assert upgrade_schema(empty) == ("0001", newest_version())
+    with empty.read() as connection:
+        rows = connection.execute(text("SELECT service, key, status, hit_count, failures FROM enrichment_cache")).all()
+    assert rows == [("cymru", "8.8.8.8", "hit", 3, 0)]
 
 
 def test_a_downgrade_leaves_no_table(empty: Warehouse) -> None:

@@ -1,9 +1,9 @@
 -- title: The outcomes of look-ups are kept; only an answer replaces an answer
 -- reads: staged_outcomes
 INSERT INTO enrichment_cache (
-    service, key, status, payload, fetched_at, expires_at, retry_at, response_code, latency_ms, error
+    service, key, status, payload, fetched_at, expires_at, retry_at, response_code, latency_ms, error, failures
 )
-SELECT service, key, status, payload, fetched_at, expires_at, retry_at, response_code, latency_ms, error
+SELECT service, key, status, payload, fetched_at, expires_at, retry_at, response_code, latency_ms, error, failures
 FROM staged_outcomes
 WHERE true
 ORDER BY service, key
@@ -27,4 +27,9 @@ ON CONFLICT (service, key) DO UPDATE SET
     retry_at = excluded.retry_at,
     response_code = excluded.response_code,
     latency_ms = excluded.latency_ms,
-    error = excluded.error
+    error = excluded.error,
+    -- a rate limit or a spent budget is neither a failure of the key nor its end
+    failures = CASE
+        WHEN excluded.status IN ('hit', 'not_found', 'error')
+        THEN excluded.failures ELSE enrichment_cache.failures
+    END

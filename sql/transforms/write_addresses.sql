@@ -13,6 +13,8 @@ SET
     geoip_build = found.geoip_build,
     ip_type = found.ip_type,
     is_scanner = found.is_scanner,
+    scanner_kind = found.scanner_kind,
+    disagreements = found.disagreements,
     is_bogon = found.is_bogon,
     enrichment = found.enrichment,
     enrichment_digest = found.enrichment_digest,

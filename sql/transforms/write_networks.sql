@@ -17,8 +17,23 @@ ON CONFLICT (asn_number) DO UPDATE SET
     END,
     organization_country = COALESCE(asn_inventory.organization_country, excluded.organization_country),
     rir_registry = COALESCE(asn_inventory.rir_registry, excluded.rir_registry),
-    enrichment = COALESCE(excluded.enrichment, asn_inventory.enrichment),
+    -- entries by source: those that are new stand in the place of old ones
+    enrichment = COALESCE(
+        (
+            SELECT json_group_object(entry.key, json(entry.value))
+            FROM (
+                SELECT new.key, new.value FROM json_each(excluded.enrichment) AS new
+                UNION ALL
+                SELECT old.key, old.value
+                FROM json_each(asn_inventory.enrichment) AS old
+                WHERE old.key NOT IN (SELECT key FROM json_each(excluded.enrichment))
+                ORDER BY 1
+            ) AS entry
+        ),
+        asn_inventory.enrichment
+    ),
     updated_at = excluded.updated_at
 WHERE (asn_inventory.organization_name IS NULL AND excluded.organization_name IS NOT NULL)
    OR (asn_inventory.organization_country IS NULL AND excluded.organization_country IS NOT NULL)
    OR (asn_inventory.rir_registry IS NULL AND excluded.rir_registry IS NOT NULL)
+   OR (excluded.enrichment IS NOT NULL AND excluded.enrichment IS DISTINCT FROM asn_inventory.enrichment)

@@ -22,6 +22,7 @@ from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.enrichment.outcomes import Availability
 from cowrie_pipeline.enrichment.sources.cymru import Answer, CymruSource
 from cowrie_pipeline.enrichment.sources.dns_client import DnsClient, ResolverError
+from cowrie_pipeline.enrichment.terms import Terms
 
 __all__ = ["CymruBulkSource", "WhoisAnswer", "WhoisClient", "WhoisError"]
 

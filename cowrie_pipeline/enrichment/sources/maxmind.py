@@ -79,7 +79,7 @@ class MaxMindSource:
         url="https://www.maxmind.com/",
         hit_for=EXPIRES_AFTER,
         negative_for=EXPIRES_AFTER,
-        licence="of the files in use: GeoLite2's agreement (superseded files are destroyed within 30 days), or CC BY 4.0",
+        licence="of the files in use: GeoLite2's agreement (old files are destroyed within 30 days), or CC BY 4.0",
         attribution="GeoLite2 data created by MaxMind, www.maxmind.com; or IP Geolocation by DB-IP, db-ip.com",
     )
     name = terms.service

@@ -43,12 +43,14 @@ _ASN_LINEAGE = {
 def enrich_addresses_op(context: dg.AssetExecutionContext, pipeline: Pipeline) -> tuple[InventoryReport, float]:
     """Ask, and write both inventories; give the report and the seconds to the op that describes them."""
     days = day_range(context)
+    now = datetime.now(UTC)
     with journaled(pipeline.warehouse, "ip_inventory", days) as entry:
         report = enrich_addresses(
             pipeline.warehouse,
-            pipeline.cascade,
+            pipeline.enrichment.cascade,
             days,
-            now=datetime.now(UTC),
+            ledger=pipeline.ledger(now),
+            now=now,
             on_progress=progress_of("ip_inventory"),
         )
         entry.report = {"addresses_due": report.addresses_due, "look_ups": report.outcomes}
