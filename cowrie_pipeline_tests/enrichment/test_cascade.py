@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.enrichment.cascade import (
@@ -62,7 +63,8 @@ def test_cymru_is_not_asked_where_maxmind_knows_the_asn() -> None:
     assert address.facts.country_basis is CountryBasis.GEOLOCATION
     assert address.facts.asn_verified_at == NOW
     assert address.state is State.COMPLETE
-    assert result.networks == (NetworkFacts(15169, "GOOGLE", "maxmind"),)
+    told = {"maxmind": {"status": "hit", "organization": "GOOGLE"}}
+    assert result.networks == (NetworkFacts(15169, "GOOGLE", "maxmind", enrichment=told),)
     assert world.cymru.calls == world.network.calls == []
 
 
@@ -72,7 +74,9 @@ def test_cymru_gives_the_asn_that_maxmind_lacks_and_both_entries_are_kept() -> N
     address = result.addresses[0]
     assert (address.facts.asn, address.facts.asn_source, address.facts.geo_country) == (13335, "cymru", "DE")
     assert set(address.enrichment) == {"maxmind", "cymru"}
-    assert result.networks == (NetworkFacts(13335, "CLOUDFLARENET", "cymru_asn", "US", "arin"),)
+    (network,) = result.networks
+    assert replace(network, enrichment={}) == NetworkFacts(13335, "CLOUDFLARENET", "cymru_asn", "US", "arin")
+    assert network.enrichment["cymru_asn"]["organization"] == "CLOUDFLARENET"
     assert world.network.calls == [("AS13335",)]
 
 

@@ -197,7 +197,8 @@ def test_what_is_expired_for_long_is_removed_and_nothing_else(cache: WarehouseCa
         outcome(Status.RATE_LIMITED, key="waiting", fetched_at=long_ago, expires_at=None, retry_at=NOW),
     ]
     cache.put_many([*removed, *kept])
-    cache.claim_many("dshield", ["run out"], now=NOW - DAY)
+    yesterday = WarehouseCache(warehouse, day=NOW.date(), clock=lambda: NOW - DAY)
+    yesterday.claim_many("dshield", ["run out"], now=NOW)
     cache.claim_many("dshield", ["running"], now=NOW)
     report = clean_up(warehouse, expired_for=30 * DAY, now=NOW)
     assert report == CleanUpReport({"cymru": 1, "dshield": 2}, claims=1)
