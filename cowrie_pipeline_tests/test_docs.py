@@ -38,6 +38,8 @@ ROWS = {
     "ip_inventory": "an address, current state",
     "asn_inventory": "a network (ASN)",
     "ip_asn_history": "a span of time in which an address belonged to a network",
+    "file_reputation": "a file that was transferred, and what scanners say of it",
+    "password_exposure": "a password that was tried, by its SHA-1, and how often it was seen in leaks",
     "asn_session_counts": "a day and a network, at attack time",
     "enrichment_documents": "one distinct enrichment document, stored once",
     "enrichment_cache": "the last outcome of one look-up at one service",

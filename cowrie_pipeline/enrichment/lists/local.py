@@ -97,7 +97,12 @@ class ListSource(ABC, Generic[Key, Table]):
         return Availability(usable=True, reason=", ".join(days + [f"{each} missing" for each in missing]))
 
     def findings(self, now: datetime) -> tuple[Finding, ...]:
-        """Return which lists are missing or stale at `now`, and which of those that were read are broken."""
+        """Return which lists are missing or stale at `now`, and which of those that were read are broken.
+
+        Where none is there nobody has downloaded lists, which is no fault.
+        """
+        if not any((self._folder / each.file.file_name).is_file() for each in self.lists):
+            return ()
         findings = [self._finding(each, now) for each in self.lists]
         return tuple(finding for finding in findings if finding is not None)
 
