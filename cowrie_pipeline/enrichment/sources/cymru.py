@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import dns.name
 
 from cowrie_pipeline.enrichment.bogons import packed_address
+from cowrie_pipeline.enrichment.findings import Finding
 from cowrie_pipeline.enrichment.outcomes import Availability, Outcome, Status
 from cowrie_pipeline.enrichment.sources.dns_client import (
     DnsAnswer,
@@ -166,6 +167,19 @@ class CymruSource(_CymruService):
         licence="free, no formal licence; large batches by whois only; to be told before it is built into products",
         attribution="Team Cymru",
     )
+
+    def findings(self, now: datetime) -> Sequence[Finding]:
+        """Return why the servers cannot be asked at `now`."""
+        if isinstance(self._client, ResolverError):
+            return [Finding(self.name, "the system's settings", "a resolver", "none", str(self._client))]
+        if (trouble := self._client.trouble(now)) is None:
+            return []
+        where = ", ".join(map(str, self._client.resolvers))
+        advice = (
+            "It is tried again in a few minutes; name another resolver by COWRIE_CYMRU_RESOLVER, or set "
+            "COWRIE_OFFLINE where there is no network."
+        )
+        return [Finding(self.name, where, "a resolver that knows Team Cymru's zone", trouble, advice)]
 
     def _name_of(self, key: str) -> bytes:
         return origin_name(key)

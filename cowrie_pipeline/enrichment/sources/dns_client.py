@@ -176,6 +176,10 @@ class DnsClient:
         with ThreadPoolExecutor(max_workers=1) as executor:
             return executor.submit(self._run, names, now).result()
 
+    def trouble(self, now: datetime) -> str | None:
+        """Say why nothing is asked at `now`; None where the resolvers work, as far as is known."""
+        return None if self._circuit.allows(now) else why_closed(self._circuit)
+
     def _run(self, names: Sequence[bytes], now: datetime) -> list[DnsAnswer]:
         batch = _Batch(self.resolvers, self._proof, self._timeout, self._circuit, now)
         with asyncio.Runner() as runner:
@@ -268,8 +272,7 @@ class _Batch:
         return self._now + timedelta(seconds=time.monotonic() - self._started)
 
     def _not_asked(self) -> DnsAnswer:
-        reason = self._circuit.reason or "the resolver gave no answer to many questions in a row"
-        return DnsAnswer(error=f"not asked: {reason}")
+        return DnsAnswer(error=f"not asked: {why_closed(self._circuit)}")
 
     async def _ask(self, name: bytes) -> DnsAnswer:
         """Ask one question if the circuit allows it, and tell the circuit how it ended."""
@@ -495,3 +498,8 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return f"unreadable reply ({type(error).__name__})"
+
+
+def why_closed(circuit: Circuit) -> str:
+    """Say why the resolvers are not asked any more."""
+    return circuit.reason or "the resolver gave no answer to many questions in a row"
