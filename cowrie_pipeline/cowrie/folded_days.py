@@ -1,6 +1,6 @@
-"""Whole days folded, in this process or another, and their rows packed to come back from there.
+"""Days folded in pieces, in this process or another, and their rows packed to come back from there.
 
-Belongs here: a day's segments in, its rows out.
+Belongs here: a piece of a day's lines in, its rows out.
 Does not belong here: what is added up (fold.py), processes (workers.py).
 """
 
@@ -14,21 +14,31 @@ from cowrie_pipeline.cowrie.fold import DayFold, FoldedRows
 from cowrie_pipeline.cowrie.segments import lines_of
 from cowrie_pipeline.cowrie.workers import Workers, without_collector
 
-__all__ = ["FoldedDay", "fold_days"]
+__all__ = ["FoldedPiece", "Piece", "fold_pieces"]
 
 
-class FoldedDay(NamedTuple):
-    """A day's rows, and how many of its events belong to no session."""
+class Piece(NamedTuple):
+    """Segments of one day, and whether they are its last."""
 
     day: date
+    segments: list[bytes]
+    is_last: bool
+
+
+class FoldedPiece(NamedTuple):
+    """The rows of a piece, and how many of its events belong to no session."""
+
+    day: date
+    is_last: bool
     rows: FoldedRows
     events_without_session: int
 
 
 class _Packed(NamedTuple):
-    """`FoldedDay` as it comes from a process: rows are plain tuples there, which are made five times as fast."""
+    """`FoldedPiece` as it comes from a process: rows are plain tuples there, which are made five times as fast."""
 
     day: date
+    is_last: bool
     rows: tuple[list[tuple], list[tuple], list[tuple], list[tuple], list[tuple], list[tuple]]  # type: ignore[type-arg]
     events_without_session: int
 
@@ -37,19 +47,18 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Packed).decode
 
 
-def fold_days(workers: Workers, days: Iterable[tuple[date, Iterable[bytes]]]) -> Iterator[FoldedDay]:
-    """Fold each day, given with its segments; yield the days in the order in which they came."""
-    tasks = ((day, list(segments)) for day, segments in days)
-    for packed in workers.map(_fold, tasks):
+def fold_pieces(workers: Workers, pieces: Iterable[Piece]) -> Iterator[FoldedPiece]:
+    """Fold each piece; yield them in the order in which they came."""
+    for packed in workers.map(_fold, pieces):
         folded = _decode(packed)
         # plain tuples serve as rows
-        yield FoldedDay(folded.day, FoldedRows(*cast("FoldedRows", folded.rows)), folded.events_without_session)
+        rows = FoldedRows(*cast("FoldedRows", folded.rows))
+        yield FoldedPiece(folded.day, folded.is_last, rows, folded.events_without_session)
 
 
-def _fold(task: tuple[date, list[bytes]]) -> bytes:
-    day, segments = task
+def _fold(piece: Piece) -> bytes:
     with without_collector():
-        fold = DayFold(day)
-        for segment in segments:
+        fold = DayFold(piece.day)
+        for segment in piece.segments:
             fold.add_lines(lines_of(segment))
-        return _encode((day, fold.take(), fold.events_without_session))
+        return _encode((piece.day, piece.is_last, fold.take(), fold.events_without_session))

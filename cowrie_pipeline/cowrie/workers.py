@@ -33,7 +33,7 @@ class Workers:
         # not forked: a copy of a process with threads and open connections may hang
         context = multiprocessing.get_context("spawn")
         self._executor = ProcessPoolExecutor(count, mp_context=context) if count > 0 else None
-        self._ahead = 2 * count
+        self._ahead = count + 1
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +49,7 @@ class Workers:
     def map(self, work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
         """Yield the result of `work`, a function of a module, for each task, in the order of the tasks.
 
-        No more than two tasks for each process are taken from `tasks` ahead of the result that is yielded.
+        One task more than there are processes is taken from `tasks` ahead of the result that is yielded.
         """
         if self._executor is None:
             yield from map(work, tasks)

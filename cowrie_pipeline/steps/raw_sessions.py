@@ -9,9 +9,10 @@ Does not belong here: reading files (scan_logs.py), adding events up (cowrie/fol
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain, groupby
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, Table, Text, delete, func, insert, select, union, update
@@ -19,22 +20,20 @@ from sqlalchemy import BigInteger, Connection, Row, Table, Text, delete, func, i
 from cowrie_pipeline.cowrie.fold import (
     ClientKey,
     Command,
-    DayFold,
     FoldedRows,
     LoginAttempt,
     SessionDayRow,
     SessionFile,
     Tunnel,
 )
-from cowrie_pipeline.cowrie.folded_days import fold_days
-from cowrie_pipeline.cowrie.segments import lines_of
+from cowrie_pipeline.cowrie.folded_days import FoldedPiece, Piece, fold_pieces
 from cowrie_pipeline.cowrie.sessions import MAX_SILENCE, SessionDay, link_days
 from cowrie_pipeline.cowrie.workers import Workers, spare_cores, without_collector
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
 from cowrie_pipeline.warehouse.engine import Warehouse
-from cowrie_pipeline.warehouse.log_store import days_with_events, segments_of
+from cowrie_pipeline.warehouse.log_store import days_with_events, pieces_of
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import (
@@ -59,8 +58,8 @@ DERIVATION = 1
 
 # Days are made together up to this many events: an address that comes back every day is counted once for all of them.
 _EVENTS_TOGETHER = 1_000_000
-# What one day's sessions did is held in memory up to this many events.
-_EVENTS_AT_ONCE = 400_000
+# What one day's sessions did is held in memory up to this many events; of a larger day it comes in pieces.
+_EVENTS_AT_ONCE = 100_000
 # Less than this is done sooner than another process has started.
 _EVENTS_WORTH_A_WORKER = 150_000
 
@@ -220,9 +219,10 @@ def _remove(connection: Connection, days: list[date]) -> None:
         connection.execute(delete(session_days).where(session_days.c.day == day))
 
 
-def _segments(connection: Connection, days: Mapping[date, int]) -> Iterator[tuple[date, Iterator[bytes]]]:
-    """Yield the segments of each day that can be held."""
-    return ((day, segments_of(connection, day)) for day, events in days.items() if events <= _EVENTS_AT_ONCE)
+def _pieces(connection: Connection, days: Iterable[date]) -> Iterator[Piece]:
+    for day in days:
+        for segments, is_last in pieces_of(connection, day, events_at_once=_EVENTS_AT_ONCE):
+            yield Piece(day, segments, is_last)
 
 
 def _write_days(
@@ -235,36 +235,39 @@ def _write_days(
 ) -> dict[date, tuple[int, int]]:
     """Write what sessions did on each day; return its events, and how many of them belong to no session."""
     counts: dict[date, tuple[int, int]] = {}
-    for day, rows, without_session in fold_days(workers, _segments(connection, days)):
+    folded = fold_pieces(workers, _pieces(connection, days))
+    for day, of_day in groupby(folded, key=lambda piece: piece.day):
+        pieces = iter(of_day)
         with staged(connection, _STAGED, _STAGED_COLUMNS) as sessions:
-            insert_rows(connection, sessions, SessionDayRow._fields, rows.session_days)
+            first = next(pieces)
+            if first.is_last:
+                insert_rows(connection, sessions, SessionDayRow._fields, first.rows.session_days)
+                without_session = first.events_without_session
+            else:
+                without_session = _stage_in_parts(connection, chain([first], pieces))
             _write_sessions(connection, sessions, addresses, now)
-        _write_details(connection, rows)
+        if first.is_last:
+            _write_details(connection, first.rows)
         counts[day] = (days[day], without_session)
-    for day in (day for day, events in days.items() if events > _EVENTS_AT_ONCE):
-        with staged(connection, _STAGED, _STAGED_COLUMNS) as sessions:
-            counts[day] = (days[day], _stage_flood(connection, day))
-            _write_sessions(connection, sessions, addresses, now)
     return counts
 
 
-def _stage_flood(connection: Connection, day: date) -> int:
+def _stage_in_parts(connection: Connection, pieces: Iterable[FoldedPiece]) -> int:
     """Stage the sessions of a day that is too large to be held, and write their details before them.
 
     Returns how many events belong to no session.
     """
-    fold = DayFold(day)
+    without_session = 0
     with staged(connection, "staged_parts", _PART_COLUMNS) as parts:
-        for segment in segments_of(connection, day):
-            fold.add_lines(lines_of(segment))
-            rows = fold.take()
-            insert_rows(connection, parts, SessionDayRow._fields, rows.session_days)
-            _write_details(connection, rows)
+        for piece in pieces:
+            insert_rows(connection, parts, SessionDayRow._fields, piece.rows.session_days)
+            _write_details(connection, piece.rows)
+            without_session += piece.events_without_session
         # the parts of one session are looked for by its key
         connection.exec_driver_sql("CREATE INDEX staged_parts_key ON staged_parts (session_key)")
         analyze(connection, parts)
         connection.exec_driver_sql(read_sql("transforms/merge_session_parts", connection.dialect.name).statement)
-    return fold.events_without_session
+    return without_session
 
 
 def _write_details(connection: Connection, rows: FoldedRows) -> None:

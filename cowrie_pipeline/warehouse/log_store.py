@@ -33,9 +33,9 @@ __all__ = [
     "known_dead_letters",
     "known_fingerprints",
     "last_segment",
+    "pieces_of",
     "remove_dead_letter",
     "save_file",
-    "segments_of",
 ]
 
 Fingerprints = NDArray[np.uint64]
@@ -144,15 +144,33 @@ def add_segment(connection: Connection, file_id: int, day: date, packed: bytes, 
     )
 
 
-def segments_of(connection: Connection, day: date) -> Iterator[bytes]:
-    """Yield the packed lines of a day's events (see cowrie/segments.py), one segment after another."""
-    ids = connection.execute(
-        select(log_segments.c.segment_id).where(log_segments.c.day == day).order_by(log_segments.c.segment_id)
-    ).scalars()
-    for segment_id in list(ids):
-        yield connection.execute(
-            select(log_segments.c.lines).where(log_segments.c.segment_id == segment_id)
-        ).scalar_one()
+def pieces_of(connection: Connection, day: date, *, events_at_once: int) -> Iterator[tuple[list[bytes], bool]]:
+    """Yield the packed lines of a day's events (see cowrie/segments.py), and whether they are the day's last.
+
+    They come in pieces of up to `events_at_once` events, or of one segment.
+    """
+    segments = connection.execute(
+        select(log_segments.c.segment_id, log_segments.c.events)
+        .where(log_segments.c.day == day)
+        .order_by(log_segments.c.segment_id)
+    ).all()
+    ids: list[int] = []
+    held = 0
+    for segment_id, events in segments:
+        if ids and held + events > events_at_once:
+            yield _lines_of_segments(connection, ids), False
+            ids, held = [], 0
+        ids.append(segment_id)
+        held += events
+    if ids:
+        yield _lines_of_segments(connection, ids), True
+
+
+def _lines_of_segments(connection: Connection, ids: Sequence[int]) -> list[bytes]:
+    rows = connection.execute(
+        select(log_segments.c.lines).where(log_segments.c.segment_id.in_(ids)).order_by(log_segments.c.segment_id)
+    )
+    return list(rows.scalars())
 
 
 def days_with_events(connection: Connection, first: date, last: date) -> dict[date, tuple[int, int]]:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from cowrie_pipeline.cowrie import lines
-from cowrie_pipeline.cowrie.folded_days import fold_days
+from cowrie_pipeline.cowrie.folded_days import Piece, fold_pieces
 from cowrie_pipeline.cowrie.segments import packed_lines
 from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, write_logs
 from cowrie_pipeline.cowrie.workers import Workers
@@ -60,13 +60,13 @@ def test_days_folded_by_other_processes_and_days_written_in_parts_are_the_same_d
 
 def test_a_day_is_folded_here_when_the_processes_have_died() -> None:
     line = b'{"eventid":"cowrie.session.connect","session":"a","src_ip":"1.2.3.4","timestamp":"2026-11-01T00:00:00.5Z"}'
-    days = [(date(2026, 11, 1), [packed_lines([line])]), (date(2026, 11, 2), [packed_lines([line])])]
+    pieces = [Piece(date(2026, 11, day), [packed_lines([line])], True) for day in (1, 2)]
     with Workers(1) as workers:
-        list(fold_days(workers, days))
+        list(fold_pieces(workers, pieces))
         assert workers._executor is not None
         for process in list(workers._executor._processes.values()):
             process.kill()
             process.join()
-        folded = list(fold_days(workers, days))
+        folded = list(fold_pieces(workers, pieces))
     assert [each.day for each in folded] == [date(2026, 11, 1), date(2026, 11, 2)]
     assert all(len(each.rows.session_days) == 1 for each in folded)
