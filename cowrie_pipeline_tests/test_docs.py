@@ -46,6 +46,8 @@ ROWS = {
     "enrichment_budget": "the calls that a quota counts in one 24th of its window",
     "enrichment_paces": "a service and a limit whose calls are spread evenly",
     "enrichment_pauses": "a service that nobody asks for a time, because it said so",
+    "file_reputation": "a file by its SHA-256, and what VirusTotal says of it",
+    "password_exposure": "a tried password by its SHA-1, and how often leaks have it",
     "step_runs": "a piece of work done; the newest 10,000 are kept",
 }
 
