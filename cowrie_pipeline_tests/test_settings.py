@@ -208,9 +208,7 @@ def test_no_secret_is_in_what_is_printed_of_settings() -> None:
 def test_what_is_no_text_in_a_file_is_not_shown(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(b"hunter2\xff")
-    with pytest.raises(
-        SettingsError, match=r"SPUR_KEY_FILE names .*secret, which is no text in UTF-8"
-    ) as refused:
+    with pytest.raises(SettingsError, match=r"SPUR_KEY_FILE names .*secret, which is no text in UTF-8") as refused:
         Settings.from_environment({"COWRIE_SPUR_KEY_FILE": str(file)})
     assert refused.value.__cause__ is None
 
