@@ -225,7 +225,8 @@ class Settings:
         "COWRIE_HASH_PASSWORDS",
         False,
         "Keep tried passwords as SHA-1 only, in sessions and in the lines that are kept. Set it before the first run: "
-        "what was kept before stays as it is.",
+        "what was kept before stays as it is. Half a line at a file's end or beginning is not joined with its other "
+        "half then, since a part of a password cannot be hashed.",
     )
     max_line_bytes: int = _setting(
         "COWRIE_MAX_LINE_BYTES",

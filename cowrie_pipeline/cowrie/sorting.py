@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cowrie_pipeline.cowrie.decode import DeadLetterError, Oddities, Reason, decode_event, parse_timestamp
 from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, strip_line
-from cowrie_pipeline.cowrie.passwords import may_hold_password, without_password
+from cowrie_pipeline.cowrie.passwords import piece_may_hold_password, without_password
 from cowrie_pipeline.cowrie.segments import packed_lines
 from cowrie_pipeline.cowrie.text import sample_of
 
@@ -70,7 +70,8 @@ class SortedLines(NamedTuple):
 def sort_lines(block: Block, *, hash_passwords: bool) -> SortedLines:
     """Sort the lines of a block; with `hash_passwords` no password is in what is kept of them.
 
-    A line is known by what it was before its password was hashed.
+    A line is known by what it was before its password was hashed. Half a line that may hold a part of a password is not
+    kept, so that it is not joined with the other half.
     """
     oddities = Oddities()
     days: dict[int, tuple[list[bytes], array[int]]] = {}
@@ -101,15 +102,18 @@ def sort_lines(block: Block, *, hash_passwords: bool) -> SortedLines:
         try:
             time = parse_timestamp(decode_event(line, oddities).timestamp)
         except DeadLetterError as error:
-            head, tail = _fragments(block, index, raw, line, head)
+            is_withheld = hash_passwords and piece_may_hold_password(line)
+            if not is_withheld:
+                head, tail = _fragments(block, index, raw, line, head)
             letters.append(
                 Letter(
                     block.number + index,
                     block.offset_of(index),
                     line_fingerprint(line),
                     error.reason,
-                    error.detail,
-                    _WITHHELD if hash_passwords and may_hold_password(line) else sample_of(line),
+                    # the detail of no other reason has a text of the line in it but its event id or time
+                    _WITHHELD if is_withheld and error.reason is Reason.NOT_AN_OBJECT else error.detail,
+                    _WITHHELD if is_withheld else sample_of(line),
                 )
             )
             continue

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -62,7 +61,7 @@ NEEDING_KEYS = ("greynoise", "urlhaus", "abuseipdb", "spur", "virustotal")
 
 def build(environment: Mapping[str, str], folder: Path) -> Enrichment:
     given = {"COWRIE_STATE_DIR": str(folder), "COWRIE_CYMRU_RESOLVER": "127.0.0.1:1"}
-    settings = Settings.from_environment(given | environment)
+    settings = Settings.from_environment({**given, **environment})
     return build_enrichment(settings, {}, MemoryAllowance())
 
 

@@ -20,7 +20,10 @@ LIMITS = (Limit(1, timedelta(seconds=1)),)
 
 def outcome(key: str, status: Status = Status.HIT, **fields: Any) -> Outcome:
     said: dict[str, Any] = {"service": "greynoise", "fetched_at": NOW, "payload": {"noise": True}}
-    said |= {"expires_at": NOW + timedelta(days=7)} if status.is_answer else {"payload": {}}
+    if status.is_answer:
+        said["expires_at"] = NOW + timedelta(days=7)
+    if status is not Status.HIT:
+        said["payload"] = {}
     return Outcome(key=key, status=status, **(said | fields))
 
 

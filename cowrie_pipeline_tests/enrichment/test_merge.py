@@ -198,7 +198,7 @@ def test_everybody_who_is_believed_of_an_asn_is_also_a_witness() -> None:
 countries = st.sampled_from(["FR", "DE", "XX", "France", None])
 statuses = st.sampled_from(["hit", "not_found", "error", "rate_limited", "skipped_budget"])
 kinds = st.sampled_from(["VPN", "TOR", "PROXY", "DATACENTER", "RESIDENTIAL", "MOBILE", "?", None])
-ENTRIES = {
+ENTRIES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "maxmind": {"asn": st.integers(0, 5), "country": countries, "latitude": st.floats(-100, 100)},
     "cymru": {"asn": st.integers(0, 5), "country": countries},
     "dshield": {"asn": st.integers(0, 5), "country": countries, "reports": st.integers(0, 9)},
@@ -217,7 +217,7 @@ ENTRIES = {
 
 
 def entry_of(service: str) -> st.SearchStrategy[dict[str, Any]]:
-    fixed = {"status": statuses, "fetched_at": st.just(FETCHED)}
+    fixed: dict[str, st.SearchStrategy[Any]] = {"status": statuses, "fetched_at": st.just(FETCHED)}
     return st.fixed_dictionaries(fixed, optional=ENTRIES[service])
 
 

@@ -22,7 +22,7 @@ from cowrie_pipeline.enrichment.desk import Desk
 from cowrie_pipeline.enrichment.merge import IpType, merge
 from cowrie_pipeline.enrichment.outcomes import LookupCache, Status
 from cowrie_pipeline.enrichment.terms import Limit
-from cowrie_pipeline_tests.enrichment.recording import MemoryCache, RecordingSource
+from cowrie_pipeline_tests.enrichment.recording import MemoryCache, RecordingSource, Script
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -43,6 +43,10 @@ KNOWS: Mapping[str, Mapping[str, Any]] = {
 }
 LOCAL = ("maxmind", "tor", "spamhaus_drop", "dshield_research")
 ORDER = [stage.service for stage in ADDRESS_POLICY]
+
+
+def always(said: Mapping[str, Any] | Status) -> Script:
+    return lambda _key: said
 
 
 class World:
@@ -187,7 +191,7 @@ def network_lists() -> list[RecordingSource]:
         "rir": {"registry": "arin", "country": "US"},
         "spamhaus_asndrop": Status.NOT_FOUND,
     }
-    return [RecordingSource(name, lambda _key, name=name: said[name], cached=False) for name in NETWORK_LISTS]
+    return [RecordingSource(name, always(said[name]), cached=False) for name in NETWORK_LISTS]
 
 
 def test_lists_of_networks_are_asked_about_every_as_number_once() -> None:
@@ -242,7 +246,7 @@ def test_every_fact_says_who_told_it_and_when() -> None:
 # --- what holds whatever the sources say, and in whatever order
 
 sayings = st.sampled_from(["knows", "not_found", "error", "rate_limited", "skipped_budget"])
-worlds = st.fixed_dictionaries({name: sayings for name in ORDER})
+worlds = st.fixed_dictionaries(dict.fromkeys(ORDER, sayings))
 
 
 def said_by(name: str, saying: str) -> Mapping[str, Any] | Status:
@@ -255,9 +259,7 @@ def run_world(
     sources = []
     for name, saying in world.items():
         said = said_by(name, saying)
-        sources.append(
-            RecordingSource(name, lambda _key, said=said: said, expires_after=timedelta(days=ttl.get(name, 7)))
-        )
+        sources.append(RecordingSource(name, always(said), expires_after=timedelta(days=ttl.get(name, 7))))
     known = [KnownAddress("8.8.8.8", document)]
     (address,) = Cascade(sources, desk=Desk()).run(known, cache=cache, now=now).addresses
     return address, {source.name: len(source.calls) for source in sources}
