@@ -91,7 +91,7 @@ def enrich(
 def expected() -> Counter[tuple[str, str]]:
     """Return who is asked about whom: everybody about everybody, but where the answer is known already."""
     questions = {(service, address) for service in ANSWERS for address in PUBLIC}
-    # a researcher scans, and an exit of Tor is one, whatever GreyNoise and SPUR say; AbuseIPDB calls HOSTED a data centre
+    # a researcher scans and an exit of Tor is one, whatever GreyNoise and SPUR say; AbuseIPDB says what HOSTED is
     questions -= {("greynoise", RESEARCHER), ("spur", TOR_EXIT), ("spur", HOSTED)}
     return Counter(questions)
 
