@@ -2,7 +2,7 @@
 
 import io
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     folder: Path,
     say: Callable[[Asked], Answer] = answer,
-    **environment: str,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[int, str, list[str]]:
     """Run the canary with every service on; return its exit code, what it prints, and who was asked."""
     with HttpServer(say) as http, NameServer(ZONE) as dns:
@@ -63,7 +63,7 @@ def run(
         for service in SERVICES:
             given[f"COWRIE_{service.upper()}_URL"] = f"{http.url}/{service}"
             given[f"COWRIE_{service.upper()}_KEY"] = KEY
-        for variable, value in {**given, **environment}.items():
+        for variable, value in {**given, **(environment or {})}.items():
             monkeypatch.setenv(variable, value)
         out = io.StringIO()
         code = canary.main(Console(file=out, width=200))
@@ -102,7 +102,7 @@ def test_an_answer_of_another_shape_is_told_by_what_is_missing(monkeypatch: pyte
 
 
 def test_a_service_that_refuses_is_no_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code, shown, _ = run(monkeypatch, tmp_path, COWRIE_SPUR_KEY="another")
+    code, shown, _ = run(monkeypatch, tmp_path, environment={"COWRIE_SPUR_KEY": "another"})
     assert code == 1
     assert "refused with HTTP 401" in shown
 
@@ -112,13 +112,13 @@ def test_without_a_network_it_says_so_and_nothing_of_shapes(monkeypatch: pytest.
         closed.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{closed.getsockname()[1]}"
         gone = {f"COWRIE_{service.upper()}_URL": f"http://{nobody}" for service in SERVICES}
-        code, shown, _ = run(monkeypatch, tmp_path, COWRIE_CYMRU_ENABLED="false", **gone)
+        code, shown, _ = run(monkeypatch, tmp_path, environment={"COWRIE_CYMRU_ENABLED": "false", **gone})
     assert code == 2
     assert "No network: of 8 services asked none answered" in shown
 
 
 def test_offline_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code, shown, asked = run(monkeypatch, tmp_path, COWRIE_OFFLINE="true")
+    code, shown, asked = run(monkeypatch, tmp_path, environment={"COWRIE_OFFLINE": "true"})
     assert (code, asked) == (2, [])
     assert "Nothing was asked" in shown
     assert shown.count("COWRIE_OFFLINE is set") == len(QUESTIONS)
