@@ -175,3 +175,27 @@ def test_half_a_line_that_may_hold_a_password_is_not_kept(warehouse: Warehouse, 
     assert (report.lines, report.events, report.dead_letters) == (4, 2, 2)
     for row in rows(warehouse, log_files):
         assert row["head_fragment"] is None
+
+
+@pytest.mark.parametrize("cut", [1, 60, 120, 180, 240, 260])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_log_in_that_was_half_written_when_it_was_read_is_one_event_when_it_is_whole(
+    pair: tuple[Warehouse, Warehouse], tmp_path: Path, cut: int, before: int
+) -> None:
+    whole = json.dumps(attempt(1, MARK * 8)).encode() + b"\n"
+    first = (json.dumps(connect(f"{DAY} 10:00")).encode() + b"\n") * before
+    last = json.dumps(closed(f"{DAY} 10:04")).encode() + b"\n"
+    path = tmp_path / "cowrie.json"
+    reports = []
+    for content in (first + whole[:cut], first + whole[: cut + 5], first + whole + last):
+        path.write_bytes(content)
+        reports.append([scan(warehouse, path, hashed=warehouse is pair[1]) for warehouse in pair])
+        assert secrets_in(pair[1]) == []
+    for of_clear, of_hashed in reports:
+        assert (of_clear.lines, of_clear.events) == (of_hashed.lines, of_hashed.events)
+        assert of_clear.dead_letters == of_hashed.dead_letters
+    of_clear, of_hashed = reports[-1]
+    assert (of_hashed.lines, of_hashed.events, of_hashed.dead_letters) == (2 + before, 2 + before, 0)
+    for warehouse in pair:
+        load(warehouse, DAY)
+    assert facts(pair[0], without=["password"]) == facts(pair[1], without=["password"])
