@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export DAGSTER_HOME := $(CURDIR)
 export COWRIE_STATE_DIR := $(CURDIR)/var
 
-.PHONY: help demo ui test check lint types layers bench clean
+.PHONY: help demo ui test check lint types layers bench canary clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ layers: $(VENV)/.dev
 
 bench: $(VENV)/.dev  ## measure the figures of docs/benchmarks.md side by side with their references
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+canary: $(VENV)/.dev  ## ask each configured service one known thing, live, and compare the shape of its answer
+	@$(BIN)/python -m cowrie_pipeline_tests.canary
 
 clean:  ## remove the environment, the state and the caches
 	rm -rf $(VENV) var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,13 +6,16 @@ how it is shown (__main__.py).
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.databases import Databases
 from benchmarks.inputs import Inputs, contiguous_real_days, day_of
 from benchmarks.measure import Measured, MeasureError, run_command, run_task, serving
+from cowrie_pipeline_tests.contract import services
+from cowrie_pipeline_tests.contract.http_process import served_elsewhere
 
 __all__ = ["FIGURES", "Bench", "Row", "Skipped", "Target"]
 
@@ -23,6 +26,17 @@ _ADDRESSES_TO_ASK = 10_000
 _DNS_DELAY_SECONDS = 0.02
 _DNS_NETWORKS = 500
 _DNS_IN_FLIGHT = 200
+_ADDRESSES_TO_ASK_SERVICES = 5_000
+_HTTP_DELAY_SECONDS = 0.05
+_HTTP_IN_FLIGHT = 100
+_SERVICES = {
+    "greynoise": services.greynoise,
+    "dshield": services.dshield,
+    "urlhaus": services.urlhaus,
+    "abuseipdb": services.abuseipdb,
+}
+# calls in so many seconds
+_PACE = (2_000, 5)
 _REAL_DAYS = 30
 _CACHE_ENTRIES = 1_000_000
 # how many entries at once, how often, and the milliseconds that 95 % of the reads have to keep below
@@ -248,6 +262,69 @@ def enrich_by_cymru(bench: Bench, dialect: str) -> Iterator[Row]:
     )
 
 
+def enrich_by_services(bench: Bench, dialect: str) -> Iterator[Row]:
+    """Ask services by HTTP about new addresses, at servers on loopback that take their time, within limits."""
+    addresses = bench.inputs.count(_ADDRESSES_TO_ASK_SERVICES)
+    visits = str(bench.inputs.visits(_ADDRESSES_TO_ASK_SERVICES))
+    # Each service may be asked so often as there are addresses, and one of them no faster than its pace.
+    limits = dict.fromkeys(_SERVICES, (addresses, 3600)) | {"dshield": _PACE}
+    with bench.databases.fresh(dialect) as url, ExitStack() as stack:
+        run_task("load", url=url, logs=visits)
+        served = {
+            service: stack.enter_context(served_elsewhere(answer, delay_seconds=_HTTP_DELAY_SECONDS))
+            for service, answer in _SERVICES.items()
+        }
+        enriched = run_task(
+            "enrich_by_services",
+            url=url,
+            servers={service: each.url for service, each in served.items()},
+            limits={service: f"{calls}/{seconds}s" for service, (calls, seconds) in limits.items()},
+            max_in_flight=_HTTP_IN_FLIGHT,
+        )
+        stack.close()  # now it is known what arrived
+    done = enriched.result
+    calls = {service: len(each.arrivals) for service, each in served.items()}
+    if set(calls.values()) != {addresses} or done["answers"] != addresses * len(_SERVICES):
+        raise MeasureError(f"expected {addresses} answers of each service, found calls {calls} and {done}")
+    most = {service: _most_in_any(limits[service][1], each.arrivals) for service, each in served.items()}
+    in_flight = max(each.max_in_flight for each in served.values())
+    one_by_one = addresses * len(_SERVICES) * _HTTP_DELAY_SECONDS
+    yield Row(
+        figure=f"ask {len(_SERVICES)} services about {addresses:,}",
+        database=dialect,
+        value=done["seconds"],
+        unit="s",
+        reference=one_by_one,
+        reference_unit="s one after another (computed)",
+        ratio=one_by_one / done["seconds"],
+        ratio_of="times faster",
+        targets=(
+            Target("at least 50 in flight", in_flight >= 50),
+            Target("no limit broken", all(most[service] <= limits[service][0] for service in _SERVICES)),
+        ),
+        peak_mb=enriched.peak_mb,
+        details={
+            "max_in_flight": in_flight,
+            "calls": sum(calls.values()),
+            "cpu_seconds": done["cpu_seconds"],
+            **{
+                f"most_calls_of_{service}_in_{limits[service][1]}_s": f"{most[service]} of {limits[service][0]}"
+                for service in _SERVICES
+            },
+        },
+    )
+
+
+def _most_in_any(seconds: float, times: Sequence[float]) -> int:
+    """Return the most of `times`, in seconds and in order, that lie in any span so long."""
+    most, first = 0, 0
+    for last, time in enumerate(times):
+        while time - times[first] >= seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
 def read_cache(bench: Bench, dialect: str) -> Iterator[Row]:
     """Read outcomes of look-ups, one and many at once, where a great many are kept."""
     entries = bench.inputs.count(_CACHE_ENTRIES)
@@ -324,6 +401,7 @@ FIGURES: Mapping[str, Callable[[Bench, str], Iterator[Row | Skipped]]] = {
     "fresh": check_fresh,
     "maxmind": enrich_by_maxmind,
     "cymru": enrich_by_cymru,
+    "cascade": enrich_by_services,
     "cache": read_cache,
     "materialize": materialize_real_days,
 }

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
 from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, session_summaries
+from cowrie_pipeline_tests.contract.services import KEY
 
 Numbers = dict[str, Any]
 
@@ -148,6 +150,35 @@ def enrich(*, url: str, geoip: str, resolver: str | None, max_in_flight: int) ->
         }
 
 
+def enrich_by_services(*, url: str, servers: dict[str, str], limits: dict[str, str], max_in_flight: int) -> Numbers:
+    """Ask services by HTTP about every address of all days, within their limits, and write the inventory."""
+    warehouse = Warehouse(url)
+    environment = {"COWRIE_CYMRU_ENABLED": "false", "COWRIE_CONTACT": "bench@example.org"}
+    environment |= {"COWRIE_GEOIP_DIR": "none", "COWRIE_LISTS_DIR": "none", "COWRIE_LIMITED_MIN_WORTH": "0"}
+    for service, server in servers.items():
+        of_service = {"URL": server, "KEY": KEY, "LIMITS": limits[service], "MAX_IN_FLIGHT": str(max_in_flight)}
+        environment |= {f"COWRIE_{service.upper()}_{name}": value for name, value in of_service.items()}
+    settings = Settings.from_environment(environment)
+    now = datetime.now(UTC)  # budgets go by the clock
+    with build_enrichment(settings, {}, WarehouseAllowance(warehouse)) as enrichment:
+        cascade, ledger = enrichment.cascade, WarehouseCache(warehouse, day=now.date())
+        if cascade.signature != "+".join(servers):
+            raise ValueError(f"expected to ask {', '.join(servers)}, found {cascade.signature}")
+        started, cpu_before = perf_counter(), _cpu_seconds()
+        report = enrich_addresses(warehouse, cascade, _ALL_DAYS, ledger=ledger, now=now)
+        seconds, cpu_seconds = perf_counter() - started, _cpu_seconds() - cpu_before
+    outcomes = Counter[str]()
+    for counts in report.outcomes.values():
+        outcomes.update(counts)
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "addresses": report.addresses_due,
+        "answers": outcomes[Status.HIT] + outcomes[Status.NOT_FOUND],
+        "no_answers": outcomes.total() - outcomes[Status.HIT] - outcomes[Status.NOT_FOUND],
+    }
+
+
 def name_server(*, delay_seconds: float, networks: int) -> Numbers:
     """Answer on loopback as Team Cymru does, each question after a delay, until standard input says something."""
     from cowrie_pipeline_tests.contract.name_server import NameServer, Zone
@@ -238,7 +269,17 @@ def _cpu_seconds() -> float:
 
 _TASKS: dict[str, Callable[..., Numbers]] = {
     task.__name__: task
-    for task in (parse_lines, load, check_fresh, read_geoip, enrich, name_server, fill_cache, read_cache)
+    for task in (
+        parse_lines,
+        load,
+        check_fresh,
+        read_geoip,
+        enrich,
+        enrich_by_services,
+        name_server,
+        fill_cache,
+        read_cache,
+    )
 }
 
 

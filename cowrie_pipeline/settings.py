@@ -4,6 +4,7 @@ Belongs here: names, types, defaults and one line of help for each setting, and 
 Does not belong here: anything that acts on a setting.
 """
 
+import math
 import os
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -31,7 +32,10 @@ _SERVICES = {
     "pwned_passwords": True,
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_LIMIT = re.compile(r"(\d+)\s*/\s*(\d+)\s*([smhd])")
+_LIMIT = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*([smhd])")
+# The longest time that a setting can name: longer ones leave the calendar when they are added to a day of ours.
+_MOST_DAYS = 36_500
+_MOST = {"_days": _MOST_DAYS, "_seconds": _MOST_DAYS * _SECONDS["d"]}
 
 
 class SettingsError(ValueError):
@@ -39,7 +43,9 @@ class SettingsError(ValueError):
 
 
 def _setting(variable: str, default: Any, help_text: str, *, secret: bool = False) -> Any:
-    return field(default=default, metadata={"variable": variable, "help": help_text, "secret": secret})
+    # A secret is not in what the class prints, so that no log or error that shows its settings can show it.
+    metadata = {"variable": variable, "help": help_text, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +78,7 @@ class ServiceSettings:
         """Refuse numbers that make no sense.
 
         Raises:
-            SettingsError: a time or number is not above 0.
+            SettingsError: a time or number is not above 0, or too large; the variable is named without its service.
         """
         _refuse_what_is_not_positive(self)
 
@@ -219,7 +225,8 @@ class Settings:
         "COWRIE_HASH_PASSWORDS",
         False,
         "Keep tried passwords as SHA-1 only, in sessions and in the lines that are kept. Set it before the first run: "
-        "what was kept before stays as it is.",
+        "what was kept before stays as it is. Half a line at a file's end or beginning is not joined with its other "
+        "half then, since a part of a password cannot be hashed.",
     )
     max_line_bytes: int = _setting(
         "COWRIE_MAX_LINE_BYTES",
@@ -246,17 +253,20 @@ class Settings:
         """Refuse numbers that make no sense.
 
         Raises:
-            SettingsError: a share is not between 0 and 1, or a size, time or number of days is not above 0.
+            SettingsError: a share is not between 0 and 1, a size, time or number of days is not above 0 or too large,
+                or a text is none of those that are known.
         """
         for name in ("coverage_floor", "coverage_drop", "dead_letter_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{_variable(self, name)} must be between 0 and 1, found {getattr(self, name)}")
         if not 0 <= self.limited_min_worth <= 4:
             raise SettingsError(f"COWRIE_LIMITED_MIN_WORTH must be from 0 to 4, found {self.limited_min_worth}")
+        if self.cymru_whois_threshold < 0:
+            raise SettingsError(f"COWRIE_CYMRU_WHOIS_THRESHOLD must not be below 0, found {self.cymru_whois_threshold}")
         if self.cache_mode not in ("database", "hybrid"):
             raise SettingsError(f"COWRIE_CACHE_MODE must be database or hybrid, found {self.cache_mode!r}")
         host, _, port = self.cymru_whois.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
             raise SettingsError(f"COWRIE_CYMRU_WHOIS must be host:port, found {self.cymru_whois!r}")
         zeroes = (
             "coverage_floor",
@@ -276,12 +286,7 @@ class Settings:
         """
         values = _values_of(cls, "", environment)
         values["services"] = MappingProxyType(
-            {
-                name: ServiceSettings(
-                    **{"enabled": enabled} | _values_of(ServiceSettings, f"COWRIE_{name.upper()}_", environment)
-                )
-                for name, enabled in _SERVICES.items()
-            }
+            {name: _service_settings(name, enabled, environment) for name, enabled in _SERVICES.items()}
         )
         return cls(**values)
 
@@ -366,12 +371,28 @@ def _variable(settings: Any, name: str) -> str:
     return str(next(each.metadata["variable"] for each in fields(settings) if each.name == name))
 
 
+def _service_settings(name: str, enabled: bool, environment: Mapping[str, str]) -> ServiceSettings:
+    prefix = f"COWRIE_{name.upper()}_"
+    values = {"enabled": enabled} | _values_of(ServiceSettings, prefix, environment)
+    try:
+        return ServiceSettings(**values)
+    except SettingsError as error:
+        # what is wrong with a value is said without its service, which it does not know
+        raise SettingsError(f"{prefix}{error}") from error
+
+
 def _refuse_what_is_not_positive(settings: Any, but: Sequence[str] = ()) -> None:
     for each in fields(settings):
         value = getattr(settings, each.name)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and value <= 0 and each.name not in but:
+        if not is_number or each.name in but:
+            continue
+        # The comparison is false for NaN, too.
+        if not 0 < value < math.inf:
             raise SettingsError(f"{each.metadata['variable']} must be above 0, found {value}")
+        for ending, most in _MOST.items():
+            if each.name.endswith(ending) and value > most:
+                raise SettingsError(f"{each.metadata['variable']} must be at most {most}, found {value:g}")
 
 
 def _values_of(kind: Any, prefix: str, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -398,6 +419,9 @@ def _text_of(variable: str, environment: Mapping[str, str]) -> str | None:
             text = Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SettingsError(f"{variable}_FILE names {path}, which cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            # without its cause, whose message shows what is in the file
+            raise SettingsError(f"{variable}_FILE names {path}, which is no text in UTF-8") from None
     return text or None
 
 
@@ -441,7 +465,8 @@ def _parse_limits(variable: str, text: str) -> tuple[tuple[int, float], ...]:
     limits = []
     for part in text.split(","):
         match = _LIMIT.fullmatch(part.strip())
-        if match is None or not int(match[1]) or not int(match[2]):
+        calls, seconds = (int(match[1]), int(match[2]) * _SECONDS[match[3]]) if match else (0, 0)
+        if not calls or not 0 < seconds <= _MOST["_seconds"]:
             raise SettingsError(f"{variable} must be calls/time such as 4/1m, 500/1d, found {part.strip()!r}")
-        limits.append((int(match[1]), float(int(match[2]) * _SECONDS[match[3]])))
+        limits.append((calls, float(seconds)))
     return tuple(limits)

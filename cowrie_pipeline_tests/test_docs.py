@@ -1,20 +1,27 @@
 """The pages that repeat what the code says: they are made from it, and these tests see when they are not.
 
-`python -m cowrie_pipeline_tests.test_docs` writes docs/checks.md, docs/tables.md and the table in README.md anew.
+`python -m cowrie_pipeline_tests.test_docs` writes docs/checks.md, docs/tables.md, docs/sources.md and the table in
+README.md anew.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy.dialects import postgresql
 
-from cowrie_pipeline.settings import describe_settings
+from cowrie_pipeline.enrichment.build import build_enrichment
+from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
+from cowrie_pipeline.enrichment.outcomes import Source
+from cowrie_pipeline.settings import Settings, describe_settings
 from cowrie_pipeline.steps.checks import all_checks
 from cowrie_pipeline.warehouse.tables import metadata
+from cowrie_pipeline_tests.enrichment.allowances import MemoryAllowance
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS, TABLES, README = ROOT / "docs" / "checks.md", ROOT / "docs" / "tables.md", ROOT / "README.md"
+SOURCES = ROOT / "docs" / "sources.md"
 SETTINGS_HEADER = "| variable | default | what it is |\n|---|---|---|\n"
 
 ROWS = {
@@ -92,6 +99,59 @@ def tables_page() -> str:
     return "\n".join(lines)
 
 
+def sources_page() -> str:
+    lines = [
+        "# Sources",
+        "",
+        "Each is asked once for each thing, in this order unless `COWRIE_ENRICHMENT_POLICY` says another. Limits and",
+        "times are the defaults; settings change them. What its answers may be used for is between you and the",
+        "service: this page repeats what services said when it was written.",
+        "",
+        "## Asked",
+        "",
+        "| source | it tells | it needs | asked at most | a hit holds | a negative holds |",
+        "|---|---|---|---|---|---|",
+    ]
+    settings = Settings(cymru_resolver="127.0.0.1:53")
+    with build_enrichment(settings, {}, MemoryAllowance()) as enrichment:
+        sources = [state.source for state in enrichment.sources]
+    asked = [source for source in sources if source.cached]
+    for source in asked:
+        terms = source.terms
+        limits = ", ".join(f"{each.calls:,} in {span_words(each.window)}" for each in terms.limits) or "no limit"
+        lines.append(
+            f"| `{source.name}` [{terms.title}]({terms.url}) | {terms.about} | {needs(source)} | {limits} | "
+            f"{span_words(terms.hit_for)} | {span_words(terms.negative_for)} |"
+        )
+    lines += ["", "## Looked up on this machine", "", "| list | it tells | it needs |", "|---|---|---|"]
+    for each in ALL_LISTS:
+        what = "account id and licence key" if each.terms.needs_key else "nothing"
+        what = "`COWRIE_CONTACT`" if each.terms.needs_contact else what
+        lines.append(f"| `{each.name}` [{each.terms.title}]({each.terms.url}) | {each.terms.about} | {what} |")
+    lines += ["", "## Terms", "", "| source | terms | to be named |", "|---|---|---|"]
+    of_all = {terms.title: terms for terms in [*(each.terms for each in asked), *(each.terms for each in ALL_LISTS)]}
+    for title, terms in of_all.items():
+        lines.append(f"| {title} | {terms.licence} | {terms.attribution or ''} |")
+    return "\n".join([*lines, ""])
+
+
+def needs(source: Source) -> str:
+    terms, switch = source.terms, f"COWRIE_{source.name.upper()}"
+    if terms.needs_key:
+        return f"`{switch}_KEY`"
+    if terms.needs_contact:
+        return "`COWRIE_CONTACT`"
+    of_service = Settings().services.get(source.name)
+    return "nothing" if of_service is None or of_service.enabled else f"`{switch}_ENABLED`"
+
+
+def span_words(span: timedelta) -> str:
+    for unit, name in ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
+        if span >= unit:
+            return f"{span / unit:g} {name}"
+    return f"{span.total_seconds():g} s"
+
+
 def settings_table() -> str:
     return SETTINGS_HEADER + "".join(
         f"| `{each.variable}` | {f'`{each.default}`' if each.default else ''} | {each.help} |\n"
@@ -103,7 +163,11 @@ def test_every_table_is_described() -> None:
     assert ROWS.keys() == metadata.tables.keys()
 
 
-@pytest.mark.parametrize(("page", "wanted"), [(CHECKS, checks_page), (TABLES, tables_page)], ids=["checks", "tables"])
+@pytest.mark.parametrize(
+    ("page", "wanted"),
+    [(CHECKS, checks_page), (TABLES, tables_page), (SOURCES, sources_page)],
+    ids=["checks", "tables", "sources"],
+)
 def test_a_page_made_from_the_code_says_what_the_code_says(page: Path, wanted: Callable[[], str]) -> None:
     assert page.read_text(encoding="utf-8") == wanted(), "run: python -m cowrie_pipeline_tests.test_docs"
 
@@ -116,6 +180,7 @@ def main() -> None:
     """Write the pages anew."""
     CHECKS.write_text(checks_page(), encoding="utf-8")
     TABLES.write_text(tables_page(), encoding="utf-8")
+    SOURCES.write_text(sources_page(), encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     before, header, rest = text.partition(SETTINGS_HEADER)
     assert header, "README.md has lost its table of settings"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cowrie_pipeline.settings import Settings, SettingsError, describe_settings, export_settings
+from cowrie_pipeline.settings import ServiceSettings, Settings, SettingsError, describe_settings, export_settings
 from cowrie_pipeline.warehouse.engine import Warehouse
 
 README = Path(__file__).parents[1] / "README.md"
@@ -26,12 +26,40 @@ VALUES: dict[str, tuple[str, Any]] = {
     "COWRIE_CYMRU_TIMEOUT_SECONDS": ("0.5", 0.5),
     "COWRIE_CYMRU_HIT_DAYS": ("30", 30.0),
     "COWRIE_CYMRU_NEGATIVE_DAYS": ("1.5", 1.5),
+    "COWRIE_CYMRU_WHOIS": ("127.0.0.1:4343", "127.0.0.1:4343"),
+    "COWRIE_CYMRU_WHOIS_THRESHOLD": ("0", 0),
+    "COWRIE_OFFLINE": ("true", True),
+    "COWRIE_CONTACT": ("operator@example.org", "operator@example.org"),
+    "COWRIE_ENRICHMENT_POLICY": ("maxmind, cymru ,dshield", ("maxmind", "cymru", "dshield")),
+    "COWRIE_LIMITED_MIN_WORTH": ("0", 0),
+    "COWRIE_PATIENCE_SECONDS": ("5", 5.0),
+    "COWRIE_SOURCE_SECONDS": ("30.5", 30.5),
+    "COWRIE_CACHE_MODE": ("hybrid", "hybrid"),
+    "COWRIE_CACHE_DIR": ("/srv/cache", Path("/srv/cache")),
+    "COWRIE_CACHE_KEEP_DAYS": ("90", 90.0),
+    "COWRIE_LISTS_DIR": ("/srv/lists", Path("/srv/lists")),
+    "COWRIE_LISTS_OFF": ("tor_exits,", ("tor_exits",)),
+    "COWRIE_MAXMIND_ACCOUNT_ID": ("123456", "123456"),
+    "COWRIE_MAXMIND_LICENSE_KEY": ("hunter2", "hunter2"),
+    "COWRIE_HASH_PASSWORDS": ("on", True),
     "COWRIE_MAX_LINE_BYTES": ("4096", 4096),
     "COWRIE_COVERAGE_FLOOR": ("0.25", 0.25),
     "COWRIE_COVERAGE_DROP": ("0.1", 0.1),
     "COWRIE_DEAD_LETTER_SHARE": ("0", 0.0),
 }
-NAMES = {each.metadata["variable"]: each.name for each in fields(Settings)}
+NAMES = {each.metadata["variable"]: each.name for each in fields(Settings) if each.metadata["variable"]}
+
+# The same for what can be set of each service.
+OF_SERVICE: dict[str, tuple[str, str, Any]] = {
+    "ENABLED": ("enabled", "no", False),
+    "KEY": ("key", "hunter2", "hunter2"),
+    "URL": ("url", "https://proxy.example/vt", "https://proxy.example/vt"),
+    "LIMITS": ("limits", "4/1m, 500 / 1d", ((4, 60.0), (500, 86_400.0))),
+    "HIT_DAYS": ("hit_days", "30", 30.0),
+    "NEGATIVE_DAYS": ("negative_days", "0.5", 0.5),
+    "MAX_IN_FLIGHT": ("max_in_flight", "50", 50),
+}
+SERVICES = ("greynoise", "dshield", "urlhaus", "abuseipdb", "spur", "internetdb", "virustotal", "pwned_passwords")
 
 
 def test_every_setting_is_tested_here() -> None:
@@ -89,6 +117,27 @@ def test_an_empty_value_counts_as_not_set(variable: str) -> None:
         ("COWRIE_COVERAGE_FLOOR", "50", "between 0 and 1"),
         ("COWRIE_COVERAGE_FLOOR", "nan", "between 0 and 1"),
         ("COWRIE_DEAD_LETTER_SHARE", "-0.1", "between 0 and 1"),
+        ("COWRIE_PATIENCE_SECONDS", "nan", "above 0"),
+        ("COWRIE_SOURCE_SECONDS", "inf", "above 0"),
+        ("COWRIE_CYMRU_HIT_DAYS", "36501", "at most 36500"),
+        ("COWRIE_LIMITED_MIN_WORTH", "5", "from 0 to 4"),
+        ("COWRIE_LIMITED_MIN_WORTH", "-1", "from 0 to 4"),
+        ("COWRIE_CACHE_MODE", "redis", "database or hybrid"),
+        ("COWRIE_CYMRU_WHOIS", "whois.cymru.com", "host:port"),
+        ("COWRIE_CYMRU_WHOIS", "whois.cymru.com:70000", "host:port"),
+        ("COWRIE_CYMRU_WHOIS_THRESHOLD", "-1", "not be below 0"),
+        ("COWRIE_OFFLINE", "2", "true or false"),
+        ("COWRIE_VIRUSTOTAL_ENABLED", "perhaps", "true or false"),
+        ("COWRIE_VIRUSTOTAL_LIMITS", "4 per minute", "calls/time such as 4/1m, 500/1d"),
+        ("COWRIE_VIRUSTOTAL_LIMITS", "0/1m", "calls/time such as 4/1m, 500/1d"),
+        ("COWRIE_VIRUSTOTAL_LIMITS", "4/0m", "calls/time such as 4/1m, 500/1d"),
+        ("COWRIE_VIRUSTOTAL_LIMITS", "4/1w", "calls/time such as 4/1m, 500/1d"),
+        ("COWRIE_VIRUSTOTAL_LIMITS", "4/99999d", "calls/time such as 4/1m, 500/1d"),
+        ("COWRIE_VIRUSTOTAL_HIT_DAYS", "-1", "above 0"),
+        ("COWRIE_VIRUSTOTAL_HIT_DAYS", "100000", "at most 36500"),
+        ("COWRIE_DSHIELD_NEGATIVE_DAYS", "0", "above 0"),
+        ("COWRIE_DSHIELD_MAX_IN_FLIGHT", "0", "above 0"),
+        ("COWRIE_DSHIELD_MAX_IN_FLIGHT", "1.5", "a whole number"),
     ],
 )
 def test_a_wrong_value_is_answered_with_the_variable_what_is_expected_and_what_was_found(
@@ -107,6 +156,61 @@ def test_a_wrong_value_is_answered_with_the_variable_what_is_expected_and_what_w
 )
 def test_truth_has_its_usual_names(text: str, value: bool) -> None:
     assert Settings.from_environment({"COWRIE_CYMRU_ENABLED": text}).cymru_enabled is value
+
+
+def test_every_setting_of_a_service_is_tested_here() -> None:
+    assert set(OF_SERVICE) == {each.metadata["variable"] for each in fields(ServiceSettings)}
+    assert set(SERVICES) == set(Settings().services)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("suffix", OF_SERVICE)
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_setting_of_a_service_is_read_for_it_alone(service: str, suffix: str, by_file: bool, tmp_path: Path) -> None:
+    name, text, value = OF_SERVICE[suffix]
+    variable = f"COWRIE_{service.upper()}_{suffix}"
+    file = tmp_path / "secret"
+    file.write_text(f"{text}\n")
+    settings = Settings.from_environment({f"{variable}_FILE": str(file)} if by_file else {variable: text})
+    assert getattr(settings.services[service], name) == value
+    assert {name: each for name, each in settings.services.items() if name != service} == {
+        name: each for name, each in Settings().services.items() if name != service
+    }
+
+
+def test_a_service_is_asked_unless_it_is_for_non_commercial_use_alone() -> None:
+    services = Settings.from_environment({}).services
+    assert services == Settings().services
+    assert [name for name, each in services.items() if not each.enabled] == ["internetdb"]
+    assert not any(each.key or each.url or each.limits for each in services.values())
+    settings = Settings.from_environment({"COWRIE_INTERNETDB_ENABLED": "true", "COWRIE_INTERNETDB_HIT_DAYS": "3"})
+    assert settings.services["internetdb"] == ServiceSettings(enabled=True, hit_days=3.0)
+    assert Settings.from_environment({"COWRIE_INTERNETDB_HIT_DAYS": "3"}).services["internetdb"].enabled is False
+
+
+def test_nobody_can_change_the_services_of_settings() -> None:
+    services: Any = Settings.from_environment({}).services
+    with pytest.raises(TypeError):
+        services["greynoise"] = ServiceSettings()
+
+
+def test_no_secret_is_in_what_is_printed_of_settings() -> None:
+    secrets = {
+        "COWRIE_DB_URL": "postgresql+psycopg://cowrie:hunter2@db.example/cowrie",
+        "COWRIE_MAXMIND_LICENSE_KEY": "hunter2-maxmind",
+    } | {f"COWRIE_{name.upper()}_KEY": f"hunter2-{name}" for name in SERVICES}
+    settings = Settings.from_environment(secrets)
+    assert settings.services["virustotal"].key == "hunter2-virustotal"
+    for shown in (repr(settings), str(settings), repr(settings.services), f"{settings.services['spur']}"):
+        assert "hunter2" not in shown
+
+
+def test_what_is_no_text_in_a_file_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"hunter2\xff")
+    with pytest.raises(SettingsError, match=r"SPUR_KEY_FILE names .*secret, which is no text in UTF-8") as refused:
+        Settings.from_environment({"COWRIE_SPUR_KEY_FILE": str(file)})
+    assert refused.value.__cause__ is None
 
 
 def test_a_password_is_not_in_the_url_that_is_shown() -> None:
@@ -129,6 +233,8 @@ def test_what_is_not_set_is_below_the_state_folder() -> None:
     settings = Settings.from_environment({"COWRIE_STATE_DIR": "/srv/state"})
     assert settings.database_url == "sqlite:////srv/state/cowrie.db"
     assert settings.geoip_folder == Path("/srv/state/geoip")
+    assert settings.cache_folder == Path("/srv/state/cache")
+    assert settings.lists_folder == Path("/srv/state/lists")
     assert settings.log_paths == ()
 
 
@@ -136,7 +242,7 @@ def test_the_readme_has_every_setting_with_its_default_and_its_help() -> None:
     rows = {
         match[1]: line
         for line in README.read_text(encoding="utf-8").splitlines()
-        if (match := re.match(r"\| `(COWRIE_\w+)` \|", line))
+        if (match := re.match(r"\| `(COWRIE_[\w<>]+)` \|", line))
     }
     assert set(rows) == {setting.variable for setting in describe_settings()}
     for setting in describe_settings():

@@ -13,11 +13,13 @@ import re
 from cowrie_pipeline.cowrie.decode import DeadLetterError, Oddities, parse_object
 from cowrie_pipeline.cowrie.text import unescape_text
 
-__all__ = ["may_hold_password", "sha1_of", "sha1_of_stored", "without_password"]
+__all__ = ["may_hold_password", "piece_may_hold_password", "sha1_of", "sha1_of_stored", "without_password"]
 
 _HASHED = re.compile(r"sha1:([0-9A-F]{40})")
 # Cowrie repeats the password in the message: `login attempt [root/123456] failed`.
 _MARKS = (b"password", b"login attempt")
+# How an object begins. Inside a text the quote would have a backslash before it.
+_BEGINNING = re.compile(rb"\s*\{\s*(\"|\Z)")
 
 
 def sha1_of(password: str) -> str:
@@ -37,10 +39,19 @@ def may_hold_password(line: bytes) -> bool:
     return any(mark in line for mark in _MARKS)
 
 
+def piece_may_hold_password(piece: bytes) -> bool:
+    """Whether what is no whole line could have a password in it, or a part of one.
+
+    What comes before the first mark is no password, so the beginning of a line is told by its marks. The end of one may
+    begin inside a password, and nothing tells.
+    """
+    return may_hold_password(piece) or _BEGINNING.match(piece) is None
+
+
 def without_password(line: bytes) -> bytes:
     """Return the line of an event with the password hashed and without the message that repeats it.
 
-    Hashing again changes nothing.
+    A password that is no text, and so is not stored in any case, is left out. Hashing again changes nothing.
     """
     if not may_hold_password(line):
         return line
@@ -49,8 +60,13 @@ def without_password(line: bytes) -> bytes:
     except DeadLetterError:
         return line
     password = content.get("password")
-    if not isinstance(password, str) or _HASHED.fullmatch(password):
+    if isinstance(password, str) and _HASHED.fullmatch(password):
         return line
-    content["password"] = f"sha1:{sha1_of(password)}"
+    if isinstance(password, str):
+        content["password"] = f"sha1:{sha1_of(password)}"
+    elif password is not None:
+        content["password"] = None
+    elif "login attempt" not in str(content.get("message")):
+        return line
     content.pop("message", None)
     return json.dumps(content, separators=(",", ":")).encode()

@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 from cowrie_pipeline.cowrie.decode import DeadLetterError, Oddities, Reason, decode_event, parse_timestamp
 from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, strip_line
-from cowrie_pipeline.cowrie.passwords import may_hold_password, without_password
+from cowrie_pipeline.cowrie.passwords import piece_may_hold_password, without_password
 from cowrie_pipeline.cowrie.segments import packed_lines
 from cowrie_pipeline.cowrie.text import sample_of
 
-__all__ = ["DayLines", "Letter", "SortedLines", "sort_lines"]
+__all__ = ["MAX_FRAGMENT_BYTES", "WITHHELD_TAIL", "DayLines", "Letter", "SortedLines", "sort_lines"]
 
-_MAX_FRAGMENT_BYTES = 64 * 1024
+MAX_FRAGMENT_BYTES = 64 * 1024
+# Stands for an unfinished last line that may hold a password: it is in the file, and only there.
+WITHHELD_TAIL = b""
 _WITHHELD = "(withheld: it may hold a password)"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -70,7 +72,8 @@ class SortedLines(NamedTuple):
 def sort_lines(block: Block, *, hash_passwords: bool) -> SortedLines:
     """Sort the lines of a block; with `hash_passwords` no password is in what is kept of them.
 
-    A line is known by what it was before its password was hashed.
+    A line is known by what it was before its password was hashed. Half a line that may hold a part of a password is not
+    kept, so that it is not joined with the other half; an unfinished last line is read again when its file has grown.
     """
     oddities = Oddities()
     days: dict[int, tuple[list[bytes], array[int]]] = {}
@@ -101,15 +104,20 @@ def sort_lines(block: Block, *, hash_passwords: bool) -> SortedLines:
         try:
             time = parse_timestamp(decode_event(line, oddities).timestamp)
         except DeadLetterError as error:
+            is_withheld = hash_passwords and piece_may_hold_password(line)
+            head_before = head
             head, tail = _fragments(block, index, raw, line, head)
+            if is_withheld:
+                head, tail = head_before, None if tail is None else WITHHELD_TAIL
             letters.append(
                 Letter(
                     block.number + index,
                     block.offset_of(index),
                     line_fingerprint(line),
                     error.reason,
-                    error.detail,
-                    _WITHHELD if hash_passwords and may_hold_password(line) else sample_of(line),
+                    # the detail of no other reason has a text of the line in it but its event id or time
+                    _WITHHELD if is_withheld and error.reason is Reason.NOT_AN_OBJECT else error.detail,
+                    _WITHHELD if is_withheld else sample_of(line),
                 )
             )
             continue
@@ -142,7 +150,7 @@ def _fragments(
     block: Block, index: int, raw: bytes, line: bytes, head: bytes | None
 ) -> tuple[bytes | None, bytes | None]:
     """Return the block's head and tail, now that the line at `index` is no event: it may be half of one."""
-    if len(raw) > _MAX_FRAGMENT_BYTES and line:
+    if len(raw) > MAX_FRAGMENT_BYTES and line:
         return head, None
     # with the blanks where it was cut, which may be inside a text; of blanks alone one is as good as many
     start = raw.index(line)

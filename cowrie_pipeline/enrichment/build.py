@@ -171,7 +171,9 @@ def converters(enrichment: Enrichment) -> Mapping[str, Converter]:
 def _converter(source: HttpSource) -> Converter:
     def convert(key: str, raw: Any) -> Mapping[str, Any] | None:
         body = raw.encode() if isinstance(raw, str) else msgspec.json.encode(raw)
-        for status in (200, 404):  # what a service answers with a 404 is an answer too, and reads differently
+        # The file does not say with which status it came. What a service says with a 404 is an answer too, and no other
+        # answer can be read as one.
+        for status in (404, 200):
             reply = Reply(status, {}, body, "application/json", 0.0, datetime.now(UTC))
             try:
                 return source.parse(key, reply) or {}

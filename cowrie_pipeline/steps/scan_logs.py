@@ -23,7 +23,7 @@ from cowrie_pipeline.cowrie.lines import Block, line_fingerprint, read_blocks, s
 from cowrie_pipeline.cowrie.passwords import without_password
 from cowrie_pipeline.cowrie.segments import lines_of, packed_lines
 from cowrie_pipeline.cowrie.sorted_files import FileTask, SortedFile, TailKeeper, content_fingerprint, sort_file
-from cowrie_pipeline.cowrie.sorting import DayLines, Letter, SortedLines, sort_lines
+from cowrie_pipeline.cowrie.sorting import MAX_FRAGMENT_BYTES, WITHHELD_TAIL, DayLines, Letter, SortedLines, sort_lines
 from cowrie_pipeline.cowrie.text import escape_text, unescape_text
 from cowrie_pipeline.cowrie.workers import Workers, spare_cores
 from cowrie_pipeline.observability.progress import OnProgress, unheard
@@ -409,6 +409,8 @@ class _FileScan:
         fragment = record.tail_fragment
         if fragment is None or record.tail_is_joined or record.file_id is None:
             return b""
+        if fragment == WITHHELD_TAIL:
+            fragment = _unfinished_line(self._file.path, record.read_offset)
         record.lines -= 1
         if not strip_line(fragment):
             record.blank_lines -= 1
@@ -430,6 +432,18 @@ def _find_record(connection: Connection, file: LogFile, head: Head) -> FileRecor
         if head.begins_like(record.head_length, record.fingerprint) and not _is_still_there(record):
             return record
     return None
+
+
+def _unfinished_line(path: Path, position: int) -> bytes:
+    """Return the line of a file that had not come to its end at `position`, without the blanks before it."""
+    since = max(0, position - MAX_FRAGMENT_BYTES - 1)
+    with open_content(path) as reader:
+        reader.skip(since)
+        content = bytearray()
+        while len(content) < position - since and (data := reader.read(position - since - len(content))):
+            content += data
+    raw = bytes(content.rpartition(b"\n")[2])
+    return raw[raw.index(strip_line(raw)) :]
 
 
 def _without_counted_line(blocks: Iterator[Block]) -> Iterator[Block]:
