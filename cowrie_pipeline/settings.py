@@ -193,7 +193,7 @@ class Settings:
     source_seconds: float = _setting(
         "COWRIE_SOURCE_SECONDS",
         600.0,
-        "How long a run may be busy with one service that is asked by HTTP; what is left then is asked in a later run.",
+        "How long a run may be busy with one service on the network; what is left then is asked in a later run.",
     )
     cache_mode: str = _setting(
         "COWRIE_CACHE_MODE",

@@ -92,7 +92,7 @@ class Desk:
 
     def _closed_for(self, source: Source, now: datetime) -> Outcome | None:
         """Return the outcome of every further key of a source that has no budget left, or took all the time it may."""
-        if source.terms.limits and self._spent[source.name] >= self._source_seconds:
+        if self._spent[source.name] >= self._source_seconds:
             return Outcome(
                 service=source.name,
                 key="",

@@ -34,6 +34,7 @@ from cowrie_pipeline_tests.contract.services import (
     INTERNETDB_KNOWN,
     KNOWN,
     PREFIX,
+    PWNED_COUNTS,
     PWNED_ROWS,
     SPUR_KNOWN,
     UNKNOWN,
@@ -267,7 +268,7 @@ RAW_HITS: Mapping[str, tuple[str, str, Any, Mapping[str, Any]]] = {
         PREFIX,
         f"{PREFIX[:2]}/{PREFIX}.json",
         "\r\n".join(f"{suffix}:{count}" for suffix, count in PWNED_ROWS.items()),
-        {"counts": PWNED_ROWS},
+        {"counts": PWNED_COUNTS},
     ),
 }
 RAW_NEGATIVES: Mapping[str, tuple[str, str, Any]] = {

@@ -15,12 +15,13 @@ from typing import Any
 
 from cowrie_pipeline.enrichment.http_client import HttpRequest, Reply
 from cowrie_pipeline.enrichment.sources.http_source import HttpSource, UnreadableAnswerError
-from cowrie_pipeline.enrichment.terms import Terms
+from cowrie_pipeline.enrichment.terms import Limit, Terms
 from cowrie_pipeline.enrichment.values import count_value
 
 __all__ = ["PwnedPasswordsSource", "prefix_of", "times_seen"]
 
 PREFIX_DIGITS = 5
+KEPT_DIGITS = 11
 _PREFIX = re.compile(r"[0-9A-F]{5}")
 _LINE = re.compile(r"([0-9A-F]{35}):([0-9]{1,18})")
 _EXPECTED = "lines of 35 hexadecimal digits, a colon and a count"
@@ -29,8 +30,9 @@ _EXPECTED = "lines of 35 hexadecimal digits, a colon and a count"
 class PwnedPasswordsSource(HttpSource):
     """How often the passwords were seen whose SHA-1 begins with the key: five upper-case hexadecimal digits.
 
-    Payload: `counts`, a map from the other 35 digits, in upper case, to how often that password was seen. A password
-    whose digits are not there was not seen.
+    Payload: `counts`, a map from the next 11 digits, in upper case, to how often that password was seen. A password
+    whose digits are not there was not seen. Of the other 24 digits nothing is kept, for a range is some 900 lines:
+    with 64 bits of a hash in all, one password in 10**16 is taken for another.
     """
 
     terms = Terms(
@@ -42,6 +44,8 @@ class PwnedPasswordsSource(HttpSource):
         negative_for=timedelta(days=60),
         licence="CC BY 4.0",
         attribution="Have I Been Pwned, haveibeenpwned.com",
+        # The service has no limit. This is ours: a range is large, and the passwords tried most come first.
+        limits=(Limit(1000, timedelta(days=1)),),
     )
     default_url = "https://api.pwnedpasswords.com"
     asks_about = "five upper-case hexadecimal digits"
@@ -64,8 +68,13 @@ class PwnedPasswordsSource(HttpSource):
         matches = [_LINE.fullmatch(line) for line in lines]
         if reply.status != 200 or not matches or not all(matches):
             raise UnreadableAnswerError(_EXPECTED, reply)
-        counts = {match[1]: count_value(match[2]) for match in matches if match is not None}
-        return {"counts": {suffix: count for suffix, count in counts.items() if count}}
+        counts: dict[str, int] = {}
+        for match in matches:
+            count = None if match is None else count_value(match[2])
+            if match is not None and count:
+                kept = match[1][:KEPT_DIGITS]
+                counts[kept] = max(count, counts.get(kept, 0))
+        return {"counts": counts}
 
 
 def prefix_of(sha1: str) -> str:
@@ -76,4 +85,5 @@ def prefix_of(sha1: str) -> str:
 def times_seen(sha1: str, payload: Mapping[str, Any]) -> int:
     """Return how often a password was seen, by its SHA-1 and the payload of its prefix: 0 for never."""
     counts = payload.get("counts")
-    return (count_value(counts.get(sha1[PREFIX_DIGITS:])) or 0) if isinstance(counts, Mapping) else 0
+    kept = sha1[PREFIX_DIGITS : PREFIX_DIGITS + KEPT_DIGITS]
+    return (count_value(counts.get(kept)) or 0) if isinstance(counts, Mapping) else 0
