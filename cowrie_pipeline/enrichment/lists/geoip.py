@@ -23,6 +23,8 @@ __all__ = ["DBIP_ASN", "DBIP_CITY", "GEOLITE2_ASN", "GEOLITE2_CITY"]
 _DAY = timedelta(days=1)
 # How long maxmind's answers hold (sources/maxmind.py).
 _WEEK = timedelta(days=7)
+# What reading a damaged database can raise.
+_DAMAGE = (maxminddb.InvalidDatabaseError, OSError, ValueError, OverflowError, LookupError, TypeError, RecursionError)
 
 
 def _validator(kind: str) -> Callable[[Path], Contents]:
@@ -30,14 +32,15 @@ def _validator(kind: str) -> Callable[[Path], Contents]:
 
     def validate(path: Path) -> Contents:
         try:
-            with maxminddb.open_database(path) as reader:
+            # By the reader in Python: with a damaged tree the one in C writes outside of its memory when it iterates.
+            with maxminddb.open_database(path, maxminddb.MODE_MMAP) as reader:
                 metadata = reader.metadata()
                 built_at = datetime.fromtimestamp(metadata.build_epoch, UTC)
                 # A record is read, because the metadata, at the end, can be whole in a broken file.
                 is_empty = next(iter(reader), None) is None
-        except (maxminddb.InvalidDatabaseError, OSError, ValueError, OverflowError, LookupError) as error:
+        except _DAMAGE as error:
             raise InvalidFileError(f"expected a database in MaxMind's format, found {error}") from error
-        if kind not in metadata.database_type:
+        if kind not in str(metadata.database_type):
             raise InvalidFileError(f"expected a database of type {kind}, found {metadata.database_type!r}")
         if is_empty:
             raise InvalidFileError("expected records in the database, found none")
