@@ -6,6 +6,7 @@ Results go to standard output, everything else to standard error, so that output
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
@@ -16,7 +17,18 @@ from rich.text import Text
 
 from cowrie_pipeline.observability.progress import listening
 
-__all__ = ["OUT", "fail", "harmless", "print_error", "print_json", "print_line", "print_table", "show_progress"]
+__all__ = [
+    "OUT",
+    "fail",
+    "harmless",
+    "in_words",
+    "print_error",
+    "print_json",
+    "print_line",
+    "print_table",
+    "show_progress",
+    "time_shown",
+]
 
 # Where nobody looks at the width, tables are not squeezed into the 80 columns that rich assumes.
 _WIDTH_OF_FILES = 160
@@ -82,6 +94,21 @@ def _shown(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:,.2f}"
     return Text(harmless(str(value)))
+
+
+def in_words(span: timedelta) -> str:
+    """Say a span of time as a person would, such as `3 days`; never less than it is by more than half a unit."""
+    minutes = span / timedelta(minutes=1)
+    for size, name, up_to in ((1, "minute", 90), (60, "hour", 48 * 60), (1440, "day", float("inf"))):
+        if minutes < up_to:
+            number = max(1, round(minutes / size))
+            return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
+    raise AssertionError("every span is less than infinity")
+
+
+def time_shown(time: datetime | None) -> str | None:
+    """Return a time as tables show it, to the minute and in UTC."""
+    return None if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 @contextmanager

@@ -3,18 +3,23 @@
 Exit codes: 0 when all is well, 1 when a blocking check failed or something could not be read, 2 for wrong use.
 """
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DatabaseError
 
-from cowrie_pipeline import __version__
 from cowrie_pipeline.cli.console import OUT, fail
-from cowrie_pipeline.settings import Settings, SettingsError, export_settings
-from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
+from cowrie_pipeline.cli.options import (
+    DbOption,
+    JsonOption,
+    VersionOption,
+    guarded,
+    parse_day,
+    refuse_reversed_days,
+    settings_for,
+)
+from cowrie_pipeline.warehouse.engine import Warehouse
 
 __all__ = ["app"]
 
@@ -28,37 +33,10 @@ app = typer.Typer(
 database = typer.Typer(help="Look after the database.", no_args_is_help=True)
 app.add_typer(database, name="db")
 
-DbOption = Annotated[
-    str | None,
-    typer.Option("--db", metavar="URL", help="Database, such as sqlite:////srv/cowrie.db. Default: COWRIE_DB_URL."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"expected a day such as 2026-11-01, found {text!r}") from None
-
-
-def settings_for(db_url: str | None = None, logs: tuple[str, ...] = ()) -> Settings:
-    """Read the settings, with the options of the command line in their place; end with 2 if one is wrong."""
-    export_settings(db_url=db_url, logs=logs)
-    try:
-        return Settings.from_environment()
-    except SettingsError as error:
-        raise fail(str(error), 2) from None
-
 
 @app.callback(invoke_without_command=True)
-def main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
+def main(version: VersionOption = False) -> None:
     """Cowrie honeypot logs become sessions, attacking addresses and networks, day by day."""
-    if version:
-        OUT.print(__version__)
-        raise typer.Exit
 
 
 @app.command()
@@ -70,10 +48,10 @@ def run(
     more_logs: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="More of them.")] = None,
     db: DbOption = None,
     first: Annotated[
-        date | None, typer.Option("--from", metavar="DAY", parser=_day, help="First day to materialize.")
+        date | None, typer.Option("--from", metavar="DAY", parser=parse_day, help="First day to materialize.")
     ] = None,
     last: Annotated[
-        date | None, typer.Option("--to", metavar="DAY", parser=_day, help="Last day to materialize.")
+        date | None, typer.Option("--to", metavar="DAY", parser=parse_day, help="Last day to materialize.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -88,9 +66,8 @@ def run(
     settings = settings_for(db, paths)
     if not settings.log_paths:
         raise fail("no logs are named: give --logs PATH or set COWRIE_LOGS", 2)
-    if first and last and last < first:
-        raise fail(f"--to {last} comes before --from {first}", 2)
-    raise typer.Exit(_guarded(lambda: run_pipeline(settings, first, last, as_json=as_json)))
+    refuse_reversed_days(first, last)
+    raise typer.Exit(guarded(lambda: run_pipeline(settings, first, last, as_json=as_json)))
 
 
 @app.command()
@@ -99,7 +76,7 @@ def status(db: DbOption = None, as_json: JsonOption = False) -> None:
     from cowrie_pipeline.cli.status import show_status
 
     settings = settings_for(db)
-    raise typer.Exit(_guarded(lambda: show_status(settings, as_json=as_json)))
+    raise typer.Exit(guarded(lambda: show_status(settings, as_json=as_json)))
 
 
 @app.command()
@@ -110,7 +87,8 @@ def generate_logs(
     addresses: Annotated[int, typer.Option(min=1, help="How many addresses attack.")] = 200,
     sensors: Annotated[int, typer.Option(min=1, help="How many honeypots write.")] = 2,
     first_day: Annotated[
-        date | None, typer.Option(metavar="DAY", parser=_day, help="First day. Default: so that the last is yesterday.")
+        date | None,
+        typer.Option(metavar="DAY", parser=parse_day, help="First day. Default: so that the last is yesterday."),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same logs.")] = 1,
     compress: Annotated[bool, typer.Option(help="Write .gz files.")] = False,
@@ -131,7 +109,7 @@ def generate_logs(
         addresses=addresses,
         sensors=sensors,
     )
-    raise typer.Exit(_guarded(lambda: write_synthetic_logs(plan, folder, geoip, compress=compress)))
+    raise typer.Exit(guarded(lambda: write_synthetic_logs(plan, folder, geoip, compress=compress)))
 
 
 @app.command()
@@ -140,7 +118,7 @@ def demo(as_json: JsonOption = False) -> None:
     from cowrie_pipeline.cli.demo import run_demo
 
     settings = settings_for()
-    raise typer.Exit(_guarded(lambda: run_demo(settings, as_json=as_json)))
+    raise typer.Exit(guarded(lambda: run_demo(settings, as_json=as_json)))
 
 
 @app.command()
@@ -149,7 +127,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Where the webse
     from cowrie_pipeline.cli.demo import run_ui
 
     settings = settings_for()
-    _guarded(lambda: run_ui(settings, port))
+    guarded(lambda: run_ui(settings, port))
 
 
 @database.command()
@@ -166,27 +144,9 @@ def upgrade(db: DbOption = None) -> None:
         warehouse.dispose()
         return 0
 
-    raise typer.Exit(_guarded(work))
+    raise typer.Exit(guarded(work))
 
 
 def _days_ago(days: int) -> date:
     today = datetime.now(UTC).date()
     return date.fromordinal(today.toordinal() - days)
-
-
-def _guarded(work: Callable[[], int]) -> int:
-    """Do a command's work; tell an error that its user can act on in one line."""
-    try:
-        return work()
-    except WarehouseError as error:
-        raise fail(str(error), 1) from None
-    except DatabaseError as error:
-        found = str(error.orig).strip().splitlines()[0]
-        raise fail(
-            f"the database failed in the middle of the work: {found}. What was committed is kept, and the same command "
-            "goes on from there; if the file is damaged or the disk full, mend that first.",
-            1,
-        ) from None
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        raise fail(f"{where}{error.strerror or error}", 1) from None

@@ -6,11 +6,10 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from cowrie_pipeline.cli.console import OUT, print_json, print_line, print_table
+from cowrie_pipeline.cli.database import open_filled
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import coverage_by_day, look_ups_by_day
 from cowrie_pipeline.steps.days import DayRange
-from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
-from cowrie_pipeline.warehouse.schema import newest_version, version_of
 from cowrie_pipeline.warehouse.tables import dead_letters, loaded_days, log_files, log_segments, metadata, step_runs
 
 __all__ = ["show_status"]
@@ -34,28 +33,8 @@ _DAYS_SHOWN = 14
 
 def show_status(settings: Settings, *, as_json: bool) -> int:
     """Print days, rows, coverage by field and source, dead letters and last runs; return the exit code."""
-    warehouse = Warehouse(settings.database_url)
-    if warehouse.is_missing:
-        raise WarehouseError(
-            f"there is no database {warehouse.safe_url}: `cowrie-pipeline run --logs PATH` makes it, "
-            "`cowrie-pipeline demo` shows how"
-        )
-    try:
-        with warehouse.read() as connection:
-            version = version_of(connection)
-            if version is None:
-                raise WarehouseError(
-                    f"the database {warehouse.safe_url} is empty: `cowrie-pipeline run --logs PATH` fills it, "
-                    "`cowrie-pipeline demo` shows how"
-                )
-            if version != newest_version():
-                raise WarehouseError(
-                    f"the database {warehouse.safe_url} has schema version {version}, this code works with "
-                    f"{newest_version()}: run `cowrie-pipeline db upgrade`"
-                )
-            state = _state(connection)
-    finally:
-        warehouse.dispose()
+    with open_filled(settings) as warehouse, warehouse.read() as connection:
+        state = _state(connection)
     if as_json:
         print_json({"database": warehouse.safe_url} | state)
     else:

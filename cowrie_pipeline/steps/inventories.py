@@ -35,7 +35,7 @@ from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import UtcDateTime, asn_inventory, ip_inventory, session_days
 
-__all__ = ["InventoryReport", "due_addresses", "enrich_addresses"]
+__all__ = ["InventoryReport", "due_addresses", "encoded", "enrich_addresses", "known_addresses"]
 
 _ADDRESSES_AT_ONCE = 20_000
 # Addresses whose facts never expire, bogons, are looked at again in case the table of blocks has changed.
@@ -150,7 +150,7 @@ def enrich_addresses(
     findings: dict[str, None] = {}
     done = 0
     with without_collector():
-        for known in _known_addresses(warehouse, due):
+        for known in known_addresses(warehouse, due):
             result = cascade.run(known, cache=ledger, now=now)
             ledger.flush()
             with warehouse.begin(lock="facts") as connection:
@@ -175,13 +175,14 @@ def enrich_addresses(
         )
 
 
-def _known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator[list[KnownAddress]]:
+def known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator[list[KnownAddress]]:
     """Yield what is known of addresses, given with their worth, some thousands at a time."""
     addresses = list(worths)
     for start in range(0, len(addresses), _ADDRESSES_AT_ONCE):
         some = addresses[start : start + _ADDRESSES_AT_ONCE]
+        # a temporary table is nobody else's, so that this waits for no writer
         with (
-            warehouse.begin() as connection,
+            warehouse.read() as connection,
             staged(
                 connection,
                 "asked_addresses",
@@ -244,9 +245,7 @@ def _address_rows(addresses: Sequence[EnrichedAddress], sources: str, now: datet
     for address in addresses:
         document = written.get(id(address.enrichment))
         if document is None:
-            text = _encode(address.enrichment)
-            document = (text.decode(), blake2b(text, digest_size=16).hexdigest())
-            written[id(address.enrichment)] = document
+            document = written[id(address.enrichment)] = encoded(address.enrichment)
         facts = address.facts
         yield (
             address.address,
@@ -270,6 +269,12 @@ def _address_rows(addresses: Sequence[EnrichedAddress], sources: str, now: datet
             now,
             address.due_at or now + _LONGEST_REST,
         )
+
+
+def encoded(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the text of a document, and the digest by which it is known: the same for the same content."""
+    text = _encode(document)
+    return text.decode(), blake2b(text, digest_size=16).hexdigest()
 
 
 def _network_row(network: NetworkFacts) -> tuple[Any, ...]:

@@ -21,12 +21,13 @@ from sqlalchemy import select, tuple_
 
 from cowrie_pipeline.enrichment.disk_cache import DiskCache, StoredFile
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
+from cowrie_pipeline.enrichment.sources.cymru import network_key
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
-from cowrie_pipeline.warehouse.tables import enrichment_cache
+from cowrie_pipeline.warehouse.tables import asn_inventory, enrichment_cache, ip_inventory, session_files
 
-__all__ = ["MigrationReport", "RollBackReport", "SkippedFile", "migrate_to_database", "roll_back"]
+__all__ = ["MigrationReport", "RollBackReport", "SkippedFile", "known_keys", "migrate_to_database", "roll_back"]
 
 _AT_ONCE = 1_000
 _NAMED = 100
@@ -72,6 +73,15 @@ class RollBackReport:
     written: int
     unchanged: int
     failed: int
+
+
+def known_keys(warehouse: Warehouse) -> Iterator[str]:
+    """Yield what services may have been asked about: addresses, hashes of files, AS numbers."""
+    with warehouse.read() as connection:
+        yield from connection.execute(select(ip_inventory.c.ip_address)).scalars()
+        files = select(session_files.c.sha256).where(session_files.c.sha256.is_not(None)).distinct()
+        yield from connection.execute(files).scalars()
+        yield from map(network_key, connection.execute(select(asn_inventory.c.asn_number)).scalars())
 
 
 def migrate_to_database(

@@ -28,6 +28,7 @@ __all__ = [
     "CachedAddress",
     "CleanUpReport",
     "FlaggedFile",
+    "LastLookUps",
     "Selection",
     "ServiceContents",
     "ServiceDay",
@@ -36,6 +37,7 @@ __all__ = [
     "contents",
     "flagged_files",
     "invalidate",
+    "last_look_ups",
     "usage_by_day",
 ]
 
@@ -70,6 +72,18 @@ class ServiceDay:
     calls: int
     failures: int
     latency_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastLookUps:
+    """How a service fared lately: when it last gave an answer, and what went wrong last, None where nothing did.
+
+    `failed_at` is None for an answer that could not be renewed: then only the answer's age is kept.
+    """
+
+    answered_at: datetime | None = None
+    error: str | None = None
+    failed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +178,30 @@ def usage_by_day(connection: Connection, first: date, last: date) -> list[Servic
         .order_by(stats.service, stats.day)
     )
     return [ServiceDay(*row) for row in rows]
+
+
+def last_look_ups(connection: Connection, service: str) -> LastLookUps:
+    """Return the newest answer and the newest failure of a service, as far as they are kept."""
+    of_service = _cache.service == service
+    answered_at = connection.execute(
+        select(_cache.fetched_at)
+        .where(of_service, _cache.status.in_(_ANSWERS))
+        .order_by(_cache.fetched_at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    # What was not asked for want of budget is no failure.
+    failures = (*_ANSWERS, Status.ERROR.value, Status.RATE_LIMITED.value)
+    # How long a failed key rests begins when it failed, so that the last to rest failed last, or nearly.
+    failed = connection.execute(
+        select(_cache.error, _cache.status, _cache.fetched_at)
+        .where(of_service, _cache.error.is_not(None), _cache.status.in_(failures))
+        .order_by(func.coalesce(_cache.retry_at, _cache.fetched_at).desc())
+        .limit(1)
+    ).one_or_none()
+    if failed is None:
+        return LastLookUps(answered_at=answered_at)
+    error, status, fetched_at = failed
+    return LastLookUps(answered_at=answered_at, error=error, failed_at=None if status in _ANSWERS else fetched_at)
 
 
 def cached_addresses(connection: Connection, country: str) -> list[CachedAddress]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.testing import CliRunner
 
-from cowrie_pipeline.cli.main import app
+from cowrie_pipeline.cli import enrich, main
 from cowrie_pipeline_tests.cli.processes import environment
 
 
@@ -43,7 +44,18 @@ def only_environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def invoke(folder: Path, *arguments: str | Path, **variables: str | Path) -> Done:
-    """Run a command as if in `folder`, with no setting but `variables`; what it raises is raised."""
+    """Run `cowrie-pipeline` as if in `folder`, with no setting but `variables`; what it raises is raised."""
+    return _invoke(main.app, folder, arguments, variables)
+
+
+def invoke_enrich(folder: Path, *arguments: str | Path, **variables: str | Path) -> Done:
+    """Run `cowrie-enrich` in the same way."""
+    return _invoke(enrich.app, folder, arguments, variables)
+
+
+def _invoke(
+    app: typer.Typer, folder: Path, arguments: tuple[str | Path, ...], variables: dict[str, str | Path]
+) -> Done:
     before = Path.cwd()
     os.chdir(folder)
     try:

@@ -46,6 +46,18 @@ def cowrie_pipeline(folder: Path, *arguments: str | Path, **variables: str | Pat
     )
 
 
+def start_enrich(folder: Path, *arguments: str | Path, **variables: str | Path) -> subprocess.Popen[str]:
+    """Start `cowrie-enrich` in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from cowrie_pipeline.cli.enrich import app; app()", *map(str, arguments)],
+        cwd=folder,
+        env=environment(folder, **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def report_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return the JSON object that a run that ended well printed."""
     assert done.returncode == 0, done.stderr + done.stdout

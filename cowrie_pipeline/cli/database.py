@@ -1,0 +1,58 @@
+"""The database as commands find it: there and of the right version, or not, and what to do then."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
+from cowrie_pipeline.warehouse.schema import newest_version, version_of
+
+__all__ = ["is_filled", "open_filled", "open_warehouse"]
+
+_HOW_TO_FILL = "`cowrie-pipeline demo` shows how"
+
+
+@contextmanager
+def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """Open the database, whatever is in it, and close it."""
+    warehouse = Warehouse(settings.database_url)
+    try:
+        yield warehouse
+    finally:
+        warehouse.dispose()
+
+
+def is_filled(warehouse: Warehouse) -> bool:
+    """Whether there is a database and tables in it; makes neither.
+
+    Raises:
+        WarehouseError: its tables are of another version than this code works with.
+    """
+    if warehouse.is_missing:
+        return False
+    with warehouse.read() as connection:
+        version = version_of(connection)
+    if version not in (None, newest_version()):
+        raise WarehouseError(
+            f"the database {warehouse.safe_url} has schema version {version}, this code works with "
+            f"{newest_version()}: run `cowrie-pipeline db upgrade`"
+        )
+    return version is not None
+
+
+@contextmanager
+def open_filled(settings: Settings) -> Iterator[Warehouse]:
+    """Open a database that has our tables, and close it.
+
+    Raises:
+        WarehouseError: there is none, it is empty, or of another version; says what to do.
+    """
+    with open_warehouse(settings) as warehouse:
+        if not is_filled(warehouse):
+            found = (
+                f"there is no database {warehouse.safe_url}: `cowrie-pipeline run --logs PATH` makes it"
+                if warehouse.is_missing
+                else f"the database {warehouse.safe_url} is empty: `cowrie-pipeline run --logs PATH` fills it"
+            )
+            raise WarehouseError(f"{found}, {_HOW_TO_FILL}")
+        yield warehouse
