@@ -101,7 +101,7 @@ class Server:
 
 
 def _task_command(name: str) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.tasks", name]
+    return [sys.executable, "-m", "benchmarks.task", name]
 
 
 class _MemoryWatch(threading.Thread):

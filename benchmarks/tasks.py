@@ -1,4 +1,4 @@
-"""What is measured, each task in a process of its own: `python -m benchmarks.tasks NAME ARGUMENTS`.
+"""What is measured, each task in a process of its own: see task.py.
 
 A task takes a JSON object of arguments and prints a JSON object of numbers. Seconds are those of the work alone:
 imports, opening databases and reading the list of addresses come before.
@@ -287,7 +287,3 @@ def main(arguments: Iterable[str]) -> None:
     """Do the task that is named and print what it counted."""
     name, text = arguments
     print(json.dumps(_TASKS[name](**json.loads(text))))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
