@@ -59,7 +59,7 @@ DERIVATION = 1
 # Days are made together up to this many events: an address that comes back every day is counted once for all of them.
 _EVENTS_TOGETHER = 1_000_000
 # What one day's sessions did is held in memory up to this many events; of a larger day it comes in pieces.
-_EVENTS_AT_ONCE = 100_000
+_EVENTS_AT_ONCE = 50_000
 # Less than this is done sooner than another process has started.
 _EVENTS_WORTH_A_WORKER = 150_000
 
