@@ -97,7 +97,12 @@ class ListSource(ABC, Generic[Key, Table]):
         return Availability(usable=True, reason=", ".join(days + [f"{each} missing" for each in missing]))
 
     def findings(self, now: datetime) -> tuple[Finding, ...]:
-        """Return which lists are missing or stale at `now`, and which of those that were read are broken."""
+        """Return which lists are missing or stale at `now`, and which of those that were read are broken.
+
+        That none was ever downloaded is no finding: the source is not set up, and says so by its availability.
+        """
+        if not any((self._folder / each.file.file_name).is_file() for each in self.lists):
+            return ()
         findings = [self._finding(each, now) for each in self.lists]
         return tuple(finding for finding in findings if finding is not None)
 
