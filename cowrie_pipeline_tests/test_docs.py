@@ -37,6 +37,8 @@ ROWS = {
     "client_keys": "a public key offered",
     "ip_inventory": "an address, current state",
     "asn_inventory": "a network (ASN)",
+    "file_reputation": "a file that was transferred, and what scanners say of it",
+    "password_exposure": "a password that was tried, by its SHA-1 alone, and how often it was seen in leaks",
     "ip_asn_history": "a span of time in which an address belonged to a network",
     "asn_session_counts": "a day and a network, at attack time",
     "enrichment_documents": "one distinct enrichment document, stored once",

@@ -18,7 +18,7 @@ from cowrie_pipeline.orchestration.assets import (
 from cowrie_pipeline.orchestration.checks import build_checks
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.resources import Pipeline
-from cowrie_pipeline.orchestration.upkeep import build_upkeep_jobs, build_upkeep_schedules
+from cowrie_pipeline.orchestration.upkeep import build_upkeep
 from cowrie_pipeline.settings import Settings
 
 __all__ = ["DAILY_JOB", "build_definitions"]
@@ -54,9 +54,8 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
                 selection=dg.AssetSelection.assets(*of_days),
                 description="Every asset of days, for one or a range of them, with all checks.",
             ),
-            *build_upkeep_jobs(),
         ],
-        "schedules": build_upkeep_schedules(),
+        "schedules": build_upkeep(),
         "resources": {"pipeline": Pipeline()},
         # a process for each step would cost two seconds a step
         "executor": dg.in_process_executor,

@@ -5,7 +5,6 @@ and where nothing is configured, or COWRIE_OFFLINE is set, they find nothing to 
 The minutes are odd, since at full hours publishers are asked by everybody.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,13 +14,11 @@ from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.warehouse.cache_care import clean_up
 
-__all__ = ["CLEAN_UP_JOB", "LISTS_JOB", "STALE_JOB", "build_upkeep_jobs", "build_upkeep_schedules"]
+__all__ = ["CLEAN_UP_JOB", "LISTS_JOB", "STALE_JOB", "build_upkeep"]
 
 LISTS_JOB = "refresh_lists"
 STALE_JOB = "refresh_stale_enrichment"
 CLEAN_UP_JOB = "clean_up_cache"
-
-_CRONS = {LISTS_JOB: "23 3 * * *", STALE_JOB: "41 */6 * * *", CLEAN_UP_JOB: "7 4 * * *"}
 
 
 @dg.op(description="Remove remembered look-ups that expired longer than COWRIE_CACHE_KEEP_DAYS ago, some at a time.")
@@ -49,28 +46,29 @@ def clean_up_cache() -> None:
     clean_up_cache_op()
 
 
-def build_upkeep_jobs() -> list[Any]:
-    """Return the jobs; Dagster has no public name for the type of a job of assets."""
+def build_upkeep() -> list[dg.ScheduleDefinition]:
+    """Return a schedule for each job; the jobs come along with them."""
     return [
-        dg.define_asset_job(
-            LISTS_JOB, selection=["downloaded_lists"], description="Bring the downloaded lists up to date."
+        _schedule(
+            "23 3 * * *",
+            dg.define_asset_job(
+                LISTS_JOB, selection=["downloaded_lists"], description="Bring the downloaded lists up to date."
+            ),
         ),
-        dg.define_asset_job(
-            STALE_JOB, selection=["stale_enrichment"], description="Look up again addresses whose facts have expired."
+        _schedule(
+            "41 */6 * * *",
+            dg.define_asset_job(
+                STALE_JOB,
+                selection=["stale_enrichment"],
+                description="Look up again addresses whose facts have expired.",
+            ),
         ),
-        clean_up_cache,
+        _schedule("7 4 * * *", clean_up_cache),
     ]
 
 
-def build_upkeep_schedules() -> Sequence[dg.ScheduleDefinition]:
-    """Return a schedule for each job."""
-    return [
-        dg.ScheduleDefinition(
-            name=f"{job}_schedule",
-            job_name=job,
-            cron_schedule=cron,
-            execution_timezone="UTC",
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-        )
-        for job, cron in _CRONS.items()
-    ]
+# Dagster has no public name for the type of a job of assets.
+def _schedule(cron: str, job: Any) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        job=job, cron_schedule=cron, execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING
+    )

@@ -5,7 +5,9 @@
 -- remedy: Delete the rows shown from enrichment_cache; they are asked again. If they come back, report it.
 SELECT service, key, status, fetched_at, expires_at, retry_at
 FROM enrichment_cache
-WHERE status NOT IN ('hit', 'not_found', 'error', 'rate_limited', 'skipped_budget', 'not_applicable')
-   OR (status = 'hit' AND payload IS NULL)
-   OR (status IN ('hit', 'not_found') AND expires_at IS NULL)
-   OR (status IN ('error', 'rate_limited', 'skipped_budget') AND retry_at IS NULL)
+WHERE CASE
+    WHEN status = 'hit' THEN payload IS NULL OR expires_at IS NULL
+    WHEN status = 'not_found' THEN expires_at IS NULL
+    WHEN status IN ('error', 'rate_limited', 'skipped_budget') THEN retry_at IS NULL
+    ELSE status <> 'not_applicable'
+END
