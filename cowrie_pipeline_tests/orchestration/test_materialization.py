@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, select, text
 
 from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
+from cowrie_pipeline.orchestration import resources
 from cowrie_pipeline.orchestration.assets import session_snapshots
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.runs import _end_runs_of_dead_processes, materialize
@@ -49,8 +50,10 @@ SECRET = "n0body-sh0uld-read-this"
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path, database_url: str) -> Iterator[Settings]:
+def pipeline(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Logs of four days, and the environment in which assets find them."""
+    # what a process has learned of services is nothing to the next test
+    monkeypatch.setattr(resources, "_circuits", {})
     events = [
         make(f"{day} 10:00:0{second}", session=f"{day[8:]}{number:010x}", src_ip=f"198.51.{day[9:]}.{number + 1}")
         for day, count in SESSIONS.items()
@@ -187,7 +190,7 @@ def test_a_check_can_be_run_alone_without_a_partition(pipeline: Settings, instan
 
 
 def warnings_of(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> list[str]:
-    return [each.user_message for each in instance.all_logs(result.run_id) if each.level >= logging.WARNING]
+    return [each.user_message for each in instance.all_logs(result.run_id) if int(each.level) >= logging.WARNING]
 
 
 def run_job(instance: dg.DagsterInstance, settings: Settings, name: str, **options: Any) -> dg.ExecuteInProcessResult:

@@ -9,7 +9,7 @@ import pytest
 
 from cowrie_pipeline.enrichment.downloads import Change
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
-from cowrie_pipeline.enrichment.lists.published import PublishedList
+from cowrie_pipeline.enrichment.lists.published import PublishedList, always
 from cowrie_pipeline.enrichment.lists.tor import TOR_EXITS
 from cowrie_pipeline.settings import Settings, SettingsError
 from cowrie_pipeline.steps.downloaded_lists import refresh_lists
@@ -28,10 +28,7 @@ def server() -> Iterator[FileServer]:
 
 def at(server: FileServer) -> list[PublishedList]:
     """Return the lists as if `server` published them; it has the Tor exits alone."""
-    return [
-        replace(each, file=replace(each.file, urls=lambda _now, name=each.name: (server.url(f"/{name}"),)))
-        for each in ALL_LISTS
-    ]
+    return [replace(each, file=replace(each.file, urls=always(server.url(f"/{each.name}")))) for each in ALL_LISTS]
 
 
 def test_every_list_has_a_report_and_only_what_is_configured_and_fails_is_a_finding(
