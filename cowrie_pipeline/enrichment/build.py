@@ -42,7 +42,7 @@ from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
 from cowrie_pipeline.enrichment.terms import Limit, Terms
 from cowrie_pipeline.settings import ServiceSettings, Settings, SettingsError
 
-__all__ = ["Enrichment", "SourceState", "build_enrichment", "converters", "lists_configuration"]
+__all__ = ["Enrichment", "SourceState", "build_enrichment", "converters", "is_configured", "lists_configuration"]
 
 _ADDRESS_SERVICES: tuple[type[HttpSource], ...] = (
     GreyNoiseSource,
@@ -85,6 +85,18 @@ class Enrichment:
             desk=self.desk,
         )
         self._client = client
+
+    @property
+    def not_asked(self) -> dict[str, str]:
+        """Why sources are not asked, by name: switched off, not configured, or with nothing to look in."""
+        reasons = {}
+        for state in self.sources:
+            reason = state.off
+            if reason is None and not (availability := state.source.availability()).usable:
+                reason = availability.reason
+            if reason is not None:
+                reasons[state.source.name] = reason
+        return reasons
 
     def __enter__(self) -> Self:
         return self
@@ -148,6 +160,13 @@ def build_enrichment(settings: Settings, circuits: MutableMapping[str, Circuit],
     ]
     states.sort(key=lambda state: order.get(state.source.name, len(order)))
     return Enrichment(states, client, settings)
+
+
+def is_configured(terms: Terms, settings: Settings) -> bool:
+    """Whether a service that is asked by HTTP is on and has all that it needs."""
+    has_key = settings.services[terms.service].key is not None or not terms.needs_key
+    has_contact = settings.contact is not None or not terms.needs_contact
+    return _why_off(terms.service, settings) is None and has_key and has_contact
 
 
 def lists_configuration(settings: Settings) -> ListsConfiguration:

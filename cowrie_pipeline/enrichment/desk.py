@@ -37,6 +37,16 @@ class Answers:
             return past
         return now
 
+    def due_at(self, key: str) -> datetime | None:
+        """Return when a key must be asked again; None for now, or where there is nothing to ask."""
+        now = self.asked.get(key)
+        if now is not None and not now.status.is_answer:
+            return now.retry_at
+        latest = self.latest(key)
+        if latest is None or not latest.status.is_answer:
+            return None if latest is None else latest.retry_at
+        return max((at for at in (latest.expires_at, latest.retry_at) if at is not None), default=None)
+
 
 class Desk:
     """Asks sources, each for `source_seconds` at most while the desk lives, which is as long as a run.

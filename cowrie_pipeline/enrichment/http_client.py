@@ -40,6 +40,7 @@ __all__ = [
     "Reply",
     "TooLargeError",
     "TransportError",
+    "user_agent_of",
     "utc_now",
 ]
 
@@ -111,6 +112,17 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def user_agent_of(contact: str | None) -> str:
+    """Return the User-Agent that names this program and whom to write to about it.
+
+    Raises:
+        ValueError: `contact` cannot stand in a header.
+    """
+    if contact is not None and not (contact.isascii() and contact.isprintable()):
+        raise ValueError(f"expected a contact in printable ASCII, such as an e-mail address, found {contact!r}")
+    return f"cowrie_pipeline/{__version__}" + (f" (+{contact})" if contact else "")
+
+
 class HttpClient:
     """Sends requests, from any thread.
 
@@ -133,10 +145,8 @@ class HttpClient:
         max_bytes: int = 4 * 1024 * 1024,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        if contact is not None and not (contact.isascii() and contact.isprintable()):
-            raise ValueError(f"expected a contact in printable ASCII, such as an e-mail address, found {contact!r}")
         self.contact = contact
-        self.user_agent = f"cowrie_pipeline/{__version__}" + (f" (+{contact})" if contact else "")
+        self.user_agent = user_agent_of(contact)
         self._timeout = (connect_seconds, read_seconds)
         self._total_seconds = total_seconds
         self._max_bytes = max_bytes

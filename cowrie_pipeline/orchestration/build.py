@@ -7,13 +7,18 @@ import dagster as dg
 
 from cowrie_pipeline.orchestration.assets import (
     build_asn_session_counts,
+    build_downloaded_lists,
+    build_file_reputation,
     build_inventories,
+    build_password_exposure,
     build_raw_sessions,
     build_session_snapshots,
+    build_stale_enrichment,
 )
 from cowrie_pipeline.orchestration.checks import build_checks
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.orchestration.upkeep import build_upkeep
 from cowrie_pipeline.settings import Settings
 
 __all__ = ["DAILY_JOB", "build_definitions"]
@@ -32,22 +37,25 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
     with warnings.catch_warnings():
         # backfill_policy is beta in Dagster 1.13; without it a backfill would be one run for each day
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = [
+        of_days = [
             build_raw_sessions(partitions),
             build_inventories(partitions),
             build_session_snapshots(partitions),
             build_asn_session_counts(partitions),
+            build_file_reputation(partitions),
+            build_password_exposure(partitions),
         ]
     parts: dict[str, Any] = {
-        "assets": assets,
+        "assets": [*of_days, build_downloaded_lists(), build_stale_enrichment()],
         "asset_checks": build_checks(partitions),
         "jobs": [
             dg.define_asset_job(
                 DAILY_JOB,
-                selection=dg.AssetSelection.all(),
-                description="Every asset for a day or a range of days, with all checks.",
-            )
+                selection=dg.AssetSelection.assets(*of_days),
+                description="Every asset of days, for one or a range of them, with all checks.",
+            ),
         ],
+        "schedules": build_upkeep(),
         "resources": {"pipeline": Pipeline()},
         # a process for each step would cost two seconds a step
         "executor": dg.in_process_executor,

@@ -16,6 +16,10 @@ from typing import Any
 
 from sqlalchemy import Connection, literal, select
 
+from cowrie_pipeline.enrichment.build import is_configured
+from cowrie_pipeline.enrichment.outcomes import Status
+from cowrie_pipeline.enrichment.sources.pwned_passwords import PwnedPasswordsSource
+from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.sql_files import read_sql, sql_files
@@ -28,6 +32,7 @@ __all__ = [
     "Coverage",
     "Severity",
     "all_checks",
+    "asset_of",
     "coverage_by_day",
     "judge_coverage",
     "look_ups_by_day",
@@ -128,37 +133,58 @@ class Coverage:
         return self.known / self.total if self.total else 1.0
 
 
-# Known of few addresses even when all is well, or given by sources that are still to come: shown, and not judged.
+# Known of few addresses even when all is well, or only with sources that need a key: shown, and not judged.
 _NOT_JUDGED = frozenset({"geo_city", "ip_type", "is_scanner", "organization_country", "rir_registry"})
-_ANSWERED = frozenset({"hit", "not_found"})
+_ANSWERED = frozenset({Status.HIT, Status.NOT_FOUND})
+# That a budget ends is no failure of the source, and what it could not be asked about is none of anybody.
+_NOT_TRIED = frozenset({Status.SKIPPED_BUDGET, Status.NOT_APPLICABLE})
+# Asked about something else than an address.
+_ASSETS_OF_SOURCES = {
+    "cymru_asn": "asn_inventory",
+    "rir": "asn_inventory",
+    "spamhaus_asndrop": "asn_inventory",
+    "virustotal": "file_reputation",
+    "pwned_passwords": "password_exposure",
+}
+# Whether these could be asked is not written in the rows, as it is for addresses, so their settings are looked at.
+_TERMS = {source.terms.service: source.terms for source in (VirusTotalSource, PwnedPasswordsSource)}
 
 
 def look_ups_by_day(connection: Connection, days: DayRange) -> list[tuple[date, str, str, int]]:
-    """Return day, source, outcome and number of addresses, of every source that `enrichment` has something from."""
+    """Return day, source, outcome and how many addresses, networks, files or passwords, of every source."""
     statement = read_sql("reports/coverage_by_source", connection.dialect.name).statement
-    rows = connection.execute(with_parameters(statement, first_day=days.first, last_day=days.last))
+    rows = connection.execute(
+        with_parameters(statement, first_day=days.first, last_day=days.last, start=days.start, end=days.end)
+    )
     return [
-        (day if isinstance(day, date) else date.fromisoformat(day), source, status or "unknown", addresses)
-        for day, source, status, addresses in rows
+        (day if isinstance(day, date) else date.fromisoformat(day), source, status or "unknown", looked_up)
+        for day, source, status, looked_up in rows
     ]
 
 
-def answers_by_day(connection: Connection, days: DayRange) -> list[Coverage]:
-    """Return, for each source and day, of how many of the addresses that it was asked about it said something.
+def answers_by_day(connection: Connection, days: DayRange, settings: Settings) -> list[Coverage]:
+    """Return, for each source and day, of how many of the things that it was asked about it said something.
 
-    What a source says of itself is in `enrichment`; one that was not needed for an address is not counted.
+    What was not asked, since it was not needed or there was no budget, is not counted, nor is a source that is off or
+    not configured.
     """
     asked, answered = Counter[tuple[date, str]](), Counter[tuple[date, str]]()
-    for day, source, status, addresses in look_ups_by_day(connection, days):
+    for day, source, status, looked_up in look_ups_by_day(connection, days):
         key = (day, source)
-        if status != "not_applicable":
-            asked[key] += addresses
+        if status in _NOT_TRIED or (source in _TERMS and not is_configured(_TERMS[source], settings)):
+            continue
+        asked[key] += looked_up
         if status in _ANSWERED:
-            answered[key] += addresses
+            answered[key] += looked_up
     return [
-        Coverage(day, "ip_inventory", f"answers of {source}", total, answered[day, source])
+        Coverage(day, asset_of(source), f"answers of {source}", total, answered[day, source])
         for (day, source), total in sorted(asked.items())
     ]
+
+
+def asset_of(source: str) -> str:
+    """Return the asset whose rows a source is asked about."""
+    return _ASSETS_OF_SOURCES.get(source, "ip_inventory")
 
 
 def coverage_by_day(connection: Connection, days: DayRange) -> list[Coverage]:
@@ -207,7 +233,7 @@ def _coverage_check(asset: str, subject: str) -> Check:
         with_before = DayRange(days.first - timedelta(days=_DAYS_BEFORE), days.last)
         coverages = [
             each
-            for each in (*coverage_by_day(connection, with_before), *answers_by_day(connection, with_before))
+            for each in (*coverage_by_day(connection, with_before), *answers_by_day(connection, with_before, settings))
             if each.asset == asset and each.field not in _NOT_JUDGED
         ]
         too_low = judge_coverage(coverages, days, floor=settings.coverage_floor, drop=settings.coverage_drop)
@@ -219,9 +245,10 @@ def _coverage_check(asset: str, subject: str) -> Check:
         asset=asset,
         title=f"Enough is known of {subject}",
         remedy=(
-            "See which source fails: the metadata of ip_inventory counts look-ups by source and outcome, and "
+            "See which source fails: the metadata of the asset counts look-ups by source and outcome, and "
             "`cowrie-pipeline status` shows coverage. Without GeoIP files (COWRIE_GEOIP_DIR) and without network, "
-            "nothing can be known. Thresholds: COWRIE_COVERAGE_FLOOR, COWRIE_COVERAGE_DROP."
+            "nothing can be known. A source that is off or not configured is not judged, nor is what a budget did not "
+            "reach. Thresholds: COWRIE_COVERAGE_FLOOR, COWRIE_COVERAGE_DROP."
         ),
         severity=Severity.WARN,
         blocks=False,
@@ -233,6 +260,8 @@ _COVERAGE_CHECKS = (
     _coverage_check("ip_inventory", "the addresses that attacked"),
     _coverage_check("asn_inventory", "the networks that attacked"),
     _coverage_check("session_snapshots", "the sessions' addresses at attack time"),
+    _coverage_check("file_reputation", "the files that were transferred"),
+    _coverage_check("password_exposure", "the passwords that were tried"),
 )
 
 

@@ -9,7 +9,7 @@ Does not belong here: whom to ask and whom to believe (enrichment/).
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -35,7 +35,14 @@ from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import UtcDateTime, asn_inventory, ip_inventory, session_days
 
-__all__ = ["InventoryReport", "due_addresses", "encoded", "enrich_addresses", "known_addresses"]
+__all__ = [
+    "InventoryReport",
+    "due_addresses",
+    "encoded",
+    "enrich_addresses",
+    "known_addresses",
+    "look_up_addresses",
+]
 
 _ADDRESSES_AT_ONCE = 20_000
 # Addresses whose facts never expire, bogons, are looked at again in case the table of blocks has changed.
@@ -143,6 +150,22 @@ def enrich_addresses(
     """
     with warehouse.read() as connection:
         due = due_addresses(connection, days, sources=cascade.signature, now=now)
+    report = look_up_addresses(warehouse, cascade, due, ledger=ledger, now=now, on_progress=on_progress)
+    with warehouse.read() as connection:
+        return replace(report, days=_describe(connection, days))
+
+
+def look_up_addresses(
+    warehouse: Warehouse,
+    cascade: Cascade,
+    due: Mapping[str, int],
+    *,
+    ledger: Ledger,
+    now: datetime,
+    on_progress: OnProgress = unheard,
+) -> InventoryReport:
+    """Look up addresses of the inventory, given with their worth, in their order; the report has no days."""
+    with warehouse.read() as connection:
         networks_before = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
     outcomes: dict[str, Counter[str]] = {}
     cache_hits = Counter[str]()
@@ -164,15 +187,14 @@ def enrich_addresses(
             on_progress(done, len(due))
     with warehouse.read() as connection:
         networks_after = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
-        return InventoryReport(
-            addresses_due=len(due),
-            networks_met=len(networks),
-            networks_created=networks_after - networks_before,
-            outcomes={service: dict(counts) for service, counts in sorted(outcomes.items())},
-            cache_hits=dict(cache_hits),
-            findings=tuple(findings),
-            days=_describe(connection, days),
-        )
+    return InventoryReport(
+        addresses_due=len(due),
+        networks_met=len(networks),
+        networks_created=networks_after - networks_before,
+        outcomes={service: dict(counts) for service, counts in sorted(outcomes.items())},
+        cache_hits=dict(cache_hits),
+        findings=tuple(findings),
+    )
 
 
 def known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator[list[KnownAddress]]:

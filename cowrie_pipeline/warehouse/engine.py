@@ -119,6 +119,7 @@ def _normalized(url: str) -> URL:
 
 
 def _create_engine(url: URL) -> Engine:
+    # hide_parameters: rows hold tried passwords, and an error that shows them ends up in logs and in Dagster's UI
     if url.get_backend_name() == "sqlite":
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise WarehouseError(
@@ -127,12 +128,13 @@ def _create_engine(url: URL) -> Engine:
             )
         assert url.database is not None  # noqa: S101 - _normalized has seen to it
         Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     return create_engine(
         url,
+        hide_parameters=True,
         native_inet_types=False,
         pool_pre_ping=True,
         connect_args={"options": "-c timezone=UTC", "application_name": "cowrie_pipeline"},

@@ -140,6 +140,8 @@ def test_status_shows_a_filled_database(tmp_path: Path, logs: Path, databases: D
         "ip_inventory",
         "session_snapshots",
         "asn_session_counts",
+        "file_reputation",
+        "password_exposure",
     }
     databases.drop(url)
 

@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from cowrie_pipeline.orchestration.build import build_definitions
+from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.partitions import daily_partitions
+from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import all_checks
 from cowrie_pipeline_tests.orchestration.definitions_text import SNAPSHOT, START_DATE, describe, present
+
+WITHOUT_DAYS = ("downloaded_lists", "stale_enrichment")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def test_every_check_is_of_an_asset_that_exists_and_says_what_should_be_so(defin
 
 def test_the_first_partition_is_the_start_date_of_the_settings(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    for key in graph.get_all_asset_keys():
+    for key in graph.get_all_asset_keys() - {dg.AssetKey(name) for name in WITHOUT_DAYS}:
         partitions = graph.get(key).partitions_def
         assert partitions is not None
         assert partitions.get_first_partition_key() == START_DATE.isoformat()
@@ -66,6 +69,25 @@ def test_the_running_day_is_a_partition_and_tomorrow_is_not() -> None:
     assert len(keys) in {4, 5}
 
 
+def test_the_daily_job_has_every_asset_of_days_and_all_its_checks(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    job = definitions.resolve_job_def(DAILY_JOB)
+    of_days = {key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def is not None}
+    assert job.asset_layer.selected_asset_keys == of_days
+    assert {key.to_user_string() for key in graph.get_all_asset_keys() - of_days} == set(WITHOUT_DAYS)
+    assert {f"check_{key.to_user_string()}" for key in of_days} <= {node.name for node in job.nodes}
+
+
+def test_upkeep_runs_by_default_and_the_daily_job_waits_to_be_started(definitions: dg.Definitions) -> None:
+    schedules = {each.job_name: each for each in definitions.schedules or () if isinstance(each, dg.ScheduleDefinition)}
+    assert set(schedules) == {LISTS_JOB, STALE_JOB, CLEAN_UP_JOB}
+    jobs = {job.name for job in definitions.resolve_all_job_defs()}
+    for name, schedule in schedules.items():
+        assert name in jobs
+        assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+        assert schedule.execution_timezone == "UTC"
+
+
 def test_a_part_of_the_definitions_can_be_replaced() -> None:
-    replaced = build_definitions(Settings(), jobs=[])
+    replaced = build_definitions(Settings(), jobs=[], schedules=[])
     assert [job.name for job in replaced.resolve_all_job_defs()] == ["__ASSET_JOB"]

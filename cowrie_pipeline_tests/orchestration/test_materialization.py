@@ -1,38 +1,59 @@
 """Assets and checks as Dagster runs them: days and ranges, what is written on each day, and what stops what."""
 
+import logging
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 
+from cowrie_pipeline.cowrie.passwords import sha1_of
+from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
+from cowrie_pipeline.orchestration import resources
 from cowrie_pipeline.orchestration.assets import session_snapshots
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.runs import _end_runs_of_dead_processes, materialize
+from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
-from cowrie_pipeline.warehouse.tables import session_summaries
+from cowrie_pipeline.warehouse.tables import enrichment_cache, session_summaries
 from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import environment
-from cowrie_pipeline_tests.steps.made_days import closed, command, connect, login, rows, span, write_log
+from cowrie_pipeline_tests.contract.http_server import HttpServer
+from cowrie_pipeline_tests.contract.services import FILE, KEY, pwned_passwords, virustotal
+from cowrie_pipeline_tests.steps.made_days import closed, command, connect, download, login, rows, span, write_log
 
-ALL_ASSETS = {"raw_sessions", "ip_inventory", "asn_inventory", "session_snapshots", "asn_session_counts"}
+ALL_ASSETS = {
+    "raw_sessions",
+    "ip_inventory",
+    "asn_inventory",
+    "session_snapshots",
+    "asn_session_counts",
+    "file_reputation",
+    "password_exposure",
+}
 # one session on the first day, two on the second, none on the third, three on the fourth
 SESSIONS = {"2026-03-01": 1, "2026-03-02": 2, "2026-03-03": 0, "2026-03-04": 3}
 DAYS = span("2026-03-01", "2026-03-04")
+UPKEEP = (LISTS_JOB, STALE_JOB, CLEAN_UP_JOB)
+# Its SHA-1 is among those that the made service has seen in leaks.
+LEAKED = "lauragpe"
+SECRET = "n0body-sh0uld-read-this"
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path, database_url: str) -> Iterator[Settings]:
+def pipeline(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Logs of four days, and the environment in which assets find them."""
+    # what a process has learned of services is nothing to the next test
+    monkeypatch.setattr(resources, "_circuits", {})
     events = [
         make(f"{day} 10:00:0{second}", session=f"{day[8:]}{number:010x}", src_ip=f"198.51.{day[9:]}.{number + 1}")
         for day, count in SESSIONS.items()
@@ -166,6 +187,121 @@ def test_a_check_can_be_run_alone_without_a_partition(pipeline: Settings, instan
         "orphan_details": True,
     }
     assert not [event for event in result.all_events if event.is_step_materialization]
+
+
+def warnings_of(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> list[str]:
+    return [each.user_message for each in instance.all_logs(result.run_id) if int(each.level) >= logging.WARNING]
+
+
+def run_job(instance: dg.DagsterInstance, settings: Settings, name: str, **options: Any) -> dg.ExecuteInProcessResult:
+    job = build_definitions(settings).resolve_job_def(name)
+    return job.execute_in_process(instance=instance, raise_on_error=False, **options)
+
+
+def test_offline_everything_materializes_and_says_why_nobody_was_asked(
+    pipeline: Settings, instance: dg.DagsterInstance
+) -> None:
+    results = [run_assets(instance, pipeline, "2026-03-02"), *(run_job(instance, pipeline, name) for name in UPKEEP)]
+    assert all(result.success for result in results)
+    for asset in ("file_reputation", "password_exposure"):
+        (metadata,) = metadata_of(results[0], asset).values()
+        assert metadata["not_asked"].value == "COWRIE_OFFLINE is set"
+        assert metadata["findings"].value == []
+    (addresses,) = metadata_of(results[0], "ip_inventory").values()
+    not_asked = addresses["not_asked"].value
+    assert not_asked["greynoise"] == "COWRIE_OFFLINE is set"
+    assert "downloaded_lists" in not_asked["tor"]
+    (lists,) = metadata_of(results[1], "downloaded_lists").values()
+    assert lists["not_asked"].value == "COWRIE_OFFLINE is set"
+    assert len(lists["lists"].records) == len(ALL_LISTS)
+    noise = [each for result in results for each in warnings_of(instance, result)]
+    assert [each for each in noise if not each.startswith(("maxmind:", "Check"))] == []
+
+
+def test_files_and_passwords_are_looked_up_and_no_password_is_in_an_event(
+    pipeline: Settings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    events = [
+        connect("2026-03-05 10:00", src_ip="12.0.0.1"),
+        login("2026-03-05 10:01", src_ip="12.0.0.1", password=LEAKED),
+        login("2026-03-05 10:02", src_ip="12.0.0.1", password=SECRET),
+        download("2026-03-05 10:03", FILE, src_ip="12.0.0.1"),
+    ]
+    log = write_log(tmp_path / "more.json", events)
+    with HttpServer(lambda asked: (virustotal if "files" in asked.path else pwned_passwords)(asked)) as server:
+        only = {f"COWRIE_{name.upper()}_ENABLED": "false" for name in pipeline.services}
+        asked = {
+            "COWRIE_OFFLINE": "false",
+            "COWRIE_CYMRU_ENABLED": "false",
+            "COWRIE_LOGS": str(log),
+            "COWRIE_VIRUSTOTAL_ENABLED": "true",
+            "COWRIE_VIRUSTOTAL_KEY": KEY,
+            "COWRIE_VIRUSTOTAL_URL": server.url,
+            "COWRIE_PWNED_PASSWORDS_ENABLED": "true",
+            "COWRIE_PWNED_PASSWORDS_URL": server.url,
+        }
+        os.environ.update(only | asked)
+        result = run_assets(instance, Settings.from_environment(), "2026-03-05")
+    assert result.success
+    (files,) = metadata_of(result, "file_reputation").values()
+    assert (files["dagster/row_count"].value, files["flagged"].value) == (1, 1)
+    assert files["look_ups"].value == {"hit": 1}
+    (passwords,) = metadata_of(result, "password_exposure").values()
+    assert (passwords["dagster/row_count"].value, passwords["exposed"].value) == (2, 1)
+    assert passwords["statuses"].value == {"hit": 1, "not_found": 1}
+    found = evaluations(result)
+    assert found["coverage_of_file_reputation"].passed
+    assert found["coverage_of_password_exposure"].passed
+    told = "".join(str(each) for each in instance.all_logs(result.run_id))
+    assert "flagged" in told
+    for secret in (SECRET, LEAKED, KEY, sha1_of(SECRET)):
+        assert secret not in told
+
+
+def test_a_service_that_refuses_the_key_is_a_warning_and_the_run_succeeds(
+    pipeline: Settings, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    log = write_log(tmp_path / "more.json", [download("2026-03-05 10:03", FILE, src_ip="12.0.0.1")])
+    with HttpServer(virustotal) as server:
+        only = {f"COWRIE_{name.upper()}_ENABLED": "false" for name in pipeline.services}
+        os.environ.update(only | {"COWRIE_OFFLINE": "false", "COWRIE_CYMRU_ENABLED": "false", "COWRIE_LOGS": str(log)})
+        os.environ.update({"COWRIE_VIRUSTOTAL_ENABLED": "true", "COWRIE_VIRUSTOTAL_URL": server.url})
+        os.environ["COWRIE_VIRUSTOTAL_KEY"] = "a-wrong-key"
+        result = run_assets(instance, Settings.from_environment(), "2026-03-05")
+    assert result.success
+    (warning,) = [each for each in warnings_of(instance, result) if each.startswith("virustotal:")]
+    assert "COWRIE_VIRUSTOTAL_KEY" in warning
+    assert "a-wrong-key" not in "".join(str(each) for each in instance.all_logs(result.run_id))
+    assert not evaluations(result)["coverage_of_file_reputation"].passed
+
+
+def test_stale_addresses_are_looked_up_again_as_many_as_the_run_is_told(
+    pipeline: Settings, instance: dg.DagsterInstance
+) -> None:
+    assert run_assets(instance, pipeline, "2026-03-01", "2026-03-04").success
+    execute(pipeline, "UPDATE ip_inventory SET enrichment_due_at = '2026-03-01 00:00:00.000000'")
+    config = {"ops": {"stale_enrichment": {"config": {"at_most": 4}}}}
+    due = []
+    for _ in range(3):
+        result = run_job(instance, pipeline, STALE_JOB, run_config=config)
+        assert result.success
+        (metadata,) = metadata_of(result, "stale_enrichment").values()
+        due.append((metadata["dagster/row_count"].value, metadata["still_due"].value))
+    assert due == [(4, 2), (2, 0), (0, 0)]
+
+
+def test_what_is_long_expired_is_removed_by_a_job(pipeline: Settings, instance: dg.DagsterInstance) -> None:
+    warehouse = Warehouse(pipeline.database_url)
+    expired = {"kept": timedelta(days=170), "removed": timedelta(days=190)}
+    with warehouse.begin() as connection:
+        for key, since in expired.items():
+            at = datetime.now(UTC) - since
+            row = {"service": "x", "key": key, "status": "not_found", "fetched_at": at, "expires_at": at}
+            connection.execute(insert(enrichment_cache).values(row))
+    result = run_job(instance, pipeline, CLEAN_UP_JOB)
+    assert result.success
+    assert [row["key"] for row in rows(warehouse, enrichment_cache)] == ["kept"]
+    warehouse.dispose()
 
 
 def test_spans_of_days_are_runs_of_their_own_and_add_up(pipeline: Settings, instance: dg.DagsterInstance) -> None:

@@ -25,9 +25,12 @@ from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.asn_session_counts import count_sessions
 from cowrie_pipeline.steps.checks import Severity, all_checks
 from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.file_reputation import look_up_files
+from cowrie_pipeline.steps.password_exposure import look_up_passwords
 from cowrie_pipeline.steps.raw_sessions import load_days
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
 from cowrie_pipeline.warehouse.tables import enrichment_cache, ip_inventory, session_summaries
 from cowrie_pipeline_tests.conftest import Databases
 from cowrie_pipeline_tests.enrichment.recording import RecordingSource
@@ -37,6 +40,7 @@ from cowrie_pipeline_tests.steps.made_days import (
     World,
     command,
     connect,
+    enrichment_of,
     event,
     facts,
     load_events,
@@ -150,6 +154,10 @@ def materialize(warehouse: Warehouse, days: DayRange) -> None:
         take_snapshots(connection, days, now=WORKED_AT)
     with warehouse.begin() as connection:
         count_sessions(connection, days)
+    enrichment = enrichment_of(RecordingSource("virustotal"), RecordingSource("pwned_passwords"))
+    ledger = WarehouseCache(warehouse, day=WORKED_AT.date())
+    look_up_files(warehouse, enrichment, days, ledger=ledger, now=WORKED_AT)
+    look_up_passwords(warehouse, enrichment, days, ledger=ledger, now=WORKED_AT)
 
 
 def assert_sound(warehouse: Warehouse, *assets: str) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from cowrie_pipeline.enrichment.build import Enrichment, SourceState
 from cowrie_pipeline.enrichment.cascade import Cascade
+from cowrie_pipeline.enrichment.http_client import HttpClient
 from cowrie_pipeline.enrichment.outcomes import Status
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.settings import Settings
@@ -88,6 +90,14 @@ def login(at: str, *, succeeded: bool = False, username: str = "root", password:
 
 def command(at: str, line: str, kind: str = "input", **fields: Any) -> Event:
     return event(at, f"command.{kind}", input=line, **fields)
+
+
+def download(at: str, sha256: str | None, **fields: Any) -> Event:
+    return event(at, "session.file_download", url="http://198.51.100.1/x", shasum=sha256, **fields)
+
+
+def upload(at: str, sha256: str, **fields: Any) -> Event:
+    return event(at, "session.file_upload", filename="x", shasum=sha256, **fields)
 
 
 def closed(at: str, **fields: Any) -> Event:
@@ -191,6 +201,11 @@ class World:
         """Run the step over days."""
         with self.cascade() as cascade:
             return run_cascade(warehouse, cascade, span(first, last), now=now)
+
+
+def enrichment_of(*sources: RecordingSource, off: str | None = None) -> Enrichment:
+    """Return what can be asked: `sources`, all switched off if `off` says why."""
+    return Enrichment([SourceState(source, off) for source in sources], HttpClient(), Settings(offline=True))
 
 
 def run_cascade(

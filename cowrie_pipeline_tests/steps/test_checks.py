@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, insert
 
-from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.cowrie.passwords import sha1_of
+from cowrie_pipeline.settings import ServiceSettings, Settings
 from cowrie_pipeline.steps.asn_session_counts import count_sessions
 from cowrie_pipeline.steps.checks import (
     CheckResult,
@@ -18,18 +19,25 @@ from cowrie_pipeline.steps.checks import (
     all_checks,
     coverage_by_day,
     judge_coverage,
+    look_ups_by_day,
 )
 from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.file_reputation import look_up_files
+from cowrie_pipeline.steps.password_exposure import look_up_passwords
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
 from cowrie_pipeline.warehouse.sql_files import read_sql, sql_files
 from cowrie_pipeline.warehouse.tables import ip_inventory
 from cowrie_pipeline_tests.conftest import Databases
+from cowrie_pipeline_tests.enrichment.recording import RecordingSource
 from cowrie_pipeline_tests.steps.made_days import (
     World,
     closed,
     command,
     connect,
+    download,
+    enrichment_of,
     event,
     load,
     login,
@@ -41,7 +49,17 @@ from cowrie_pipeline_tests.steps.made_days import (
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 BROKEN_AT = datetime(2026, 4, 1, tzinfo=UTC)
 DAYS = span("2026-03-01", "2026-03-03")
-ASSETS = {"raw_sessions", "ip_inventory", "asn_inventory", "session_snapshots", "asn_session_counts"}
+ASSETS = {
+    "raw_sessions",
+    "ip_inventory",
+    "asn_inventory",
+    "session_snapshots",
+    "asn_session_counts",
+    "file_reputation",
+    "password_exposure",
+}
+# A service that needs a key is judged only where there is one; nobody is asked in these tests.
+WITH_KEY = Settings(services={name: ServiceSettings(key="k") for name in Settings().services})
 PARAMETERS = {"first_day", "last_day", "start", "end", "earliest", "tomorrow"}
 CHECKS = {check.name: check for check in all_checks()}
 
@@ -53,7 +71,7 @@ def good_data(warehouse: Warehouse, folder: Path) -> None:
         login("2026-03-01 10:01", session="a", src_ip="8.8.8.8", succeeded=True),
         command("2026-03-01 10:02", "nonsense", session="a", src_ip="8.8.8.8"),
         command("2026-03-01 10:02", "nonsense", session="a", src_ip="8.8.8.8", kind="failed"),
-        event("2026-03-01 10:03", "session.file_download", session="a", src_ip="8.8.8.8", url="http://x"),
+        download("2026-03-01 10:03", "a" * 64, session="a", src_ip="8.8.8.8"),
         event("2026-03-01 10:04", "session.file_upload", session="a", src_ip="8.8.8.8", filename="x"),
         event("2026-03-01 10:05", "direct-tcpip.request", session="a", src_ip="8.8.8.8", dst_ip="ya.ru", dst_port=80),
         event("2026-03-01 10:06", "client.fingerprint", session="a", src_ip="8.8.8.8", fingerprint="aa"),
@@ -79,6 +97,13 @@ def good_data(warehouse: Warehouse, folder: Path) -> None:
     with warehouse.begin() as connection:
         take_snapshots(connection, DAYS, now=NOW)
         count_sessions(connection, DAYS)
+    ledger = WarehouseCache(warehouse, day=NOW.date())
+    enrichment = enrichment_of(
+        RecordingSource("virustotal", lambda _: {"malicious": 1}),
+        RecordingSource("pwned_passwords", lambda _: {"counts": {sha1_of("1234")[5:]: 9}}),
+    )
+    look_up_files(warehouse, enrichment, DAYS, ledger=ledger, now=NOW)
+    look_up_passwords(warehouse, enrichment, DAYS, ledger=ledger, now=NOW)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +132,7 @@ def good(databases: Databases, good_url: str) -> Iterator[Warehouse]:
 
 def run(warehouse: Warehouse, name: str, days: DayRange = DAYS, settings: Settings | None = None) -> CheckResult:
     with warehouse.read() as connection:
-        return CHECKS[name].run(connection, days, settings or Settings(), NOW)
+        return CHECKS[name].run(connection, days, settings or WITH_KEY, NOW)
 
 
 def failing(warehouse: Warehouse) -> set[str]:
@@ -154,6 +179,8 @@ FAULTS = [
         "address_counts",
         "UPDATE ip_inventory SET last_seen = '2026-03-09 00:00:00.000000' WHERE ip_address = '10.0.0.1'",
     ),
+    fault("coverage_of_file_reputation", "UPDATE file_reputation SET status = 'error'"),
+    fault("coverage_of_password_exposure", "UPDATE password_exposure SET status = 'rate_limited'", at_fault=2),
     fault("coverage_of_asn_inventory", "UPDATE asn_inventory SET organization_name = ''", at_fault=3),
     fault("coverage_of_ip_inventory", "UPDATE ip_inventory SET geo_country = 'XX'", at_fault=3),
     fault(
@@ -168,9 +195,9 @@ FAULTS = [
         "UPDATE log_files SET dead_letters = 5 WHERE path LIKE '%more.json'",
         also="kept_lines line_accounting",
     ),
-    fault("detail_counts", "DELETE FROM login_attempts WHERE succeeded"),
+    fault("detail_counts", "DELETE FROM login_attempts WHERE succeeded", also="orphan_passwords password_counts"),
     fault("detail_counts", "DELETE FROM commands WHERE kind = 'failed'"),
-    fault("detail_counts", "DELETE FROM session_files WHERE kind = 'download'"),
+    fault("detail_counts", "DELETE FROM session_files WHERE kind = 'download'", also="orphan_files"),
     fault("detail_counts", "DELETE FROM session_files WHERE kind = 'upload'"),
     fault("detail_counts", "DELETE FROM tunnels"),
     fault(
@@ -185,6 +212,29 @@ FAULTS = [
         also="session_counts address_counts network_session_counts coverage_of_session_snapshots",
     ),
     fault("events_in_sessions", "UPDATE loaded_days SET events = events + 1 WHERE day = '2026-03-02'"),
+    fault("file_counts", "UPDATE file_reputation SET transfers = transfers + 1"),
+    fault("file_counts", "UPDATE file_reputation SET first_seen = '2026-03-01 00:00:00.000000'"),
+    fault("file_counts", "DELETE FROM file_reputation"),
+    fault(
+        "hashed_passwords",
+        "INSERT INTO password_exposure (sha1, first_seen, last_seen, attempts) "
+        "SELECT 'hunter2', first_seen, last_seen, 0 FROM password_exposure",
+    ),
+    fault("hashed_passwords", "UPDATE password_exposure SET sha1 = LOWER(sha1)"),
+    *(
+        fault("impossible_outcomes", f"UPDATE enrichment_cache SET {change} WHERE service = 'virustotal'")
+        for change in (
+            "status = 'unknown'",
+            "payload = NULL",
+            "expires_at = NULL",
+            "status = 'error'",
+            "status = 'not_found', expires_at = NULL",
+        )
+    ),
+    fault("orphan_files", "UPDATE file_reputation SET sha256 = 'b'", also="file_counts"),
+    fault("orphan_passwords", "UPDATE password_exposure SET last_seen = '2026-03-03 20:00:00.000000'"),
+    fault("password_counts", "UPDATE password_exposure SET attempts = attempts + 1"),
+    fault("password_counts", "UPDATE password_exposure SET attempts = attempts - 1"),
     fault("foreign_files", "UPDATE log_files SET is_foreign = true WHERE path LIKE '%more.json'"),
     fault(
         "implausible_times",
@@ -365,6 +415,71 @@ def test_the_answers_of_a_source_are_judged_by_day(good: Warehouse) -> None:
     )
     failed = run(good, "coverage_of_ip_inventory")
     assert [row[1:] for row in failed.rows] == [("answers of cymru", 1, 0, "below the floor of 50%")]
+
+
+def test_every_source_is_counted_by_day_and_outcome(good: Warehouse) -> None:
+    with good.read() as connection:
+        found = look_ups_by_day(connection, DAYS)
+    passwords = {(day, status, count) for day, source, status, count in found if source == "pwned_passwords"}
+    assert passwords == {(date(2026, 3, 1), "hit", 1), (date(2026, 3, 3), "hit", 1)}
+    assert {row for row in found if row[0] == date(2026, 3, 1) and row[1] != "pwned_passwords"} == {
+        (date(2026, 3, 1), "maxmind", "hit", 2),
+        (date(2026, 3, 1), "virustotal", "hit", 1),
+    }
+
+
+NETWORK_FAILS = (
+    'UPDATE asn_inventory SET enrichment = \'{"cymru_asn": {"status": "error"}, "maxmind": {"status": "hit"}}\''
+)
+
+
+def test_the_answers_about_networks_are_judged_with_the_networks(good: Warehouse) -> None:
+    break_by_hand(good, NETWORK_FAILS)
+    assert {row[1] for row in run(good, "coverage_of_asn_inventory").rows} == {"answers of cymru_asn"}
+    assert run(good, "coverage_of_ip_inventory").passed
+
+
+def test_a_source_that_could_not_be_asked_is_neither_counted_nor_judged(good: Warehouse) -> None:
+    break_by_hand(
+        good,
+        NETWORK_FAILS,
+        'UPDATE ip_inventory SET enrichment = \'{"greynoise": {"status": "error"}, "cymru": {"status": "error"}}\'',
+        "UPDATE ip_inventory SET enrichment_sources = 'maxmind+not_greynoise'",
+    )
+    assert run(good, "coverage_of_ip_inventory").passed
+    assert run(good, "coverage_of_asn_inventory").passed
+    with good.read() as connection:
+        assert {row[1] for row in look_ups_by_day(connection, DAYS)} == {"virustotal", "pwned_passwords"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings(offline=True, services=WITH_KEY.services),
+        Settings(services={name: ServiceSettings(enabled=False, key="k") for name in Settings().services}),
+    ],
+    ids=["no key", "offline", "off"],
+)
+def test_a_service_that_is_not_configured_is_not_judged(good: Warehouse, settings: Settings) -> None:
+    break_by_hand(good, "UPDATE file_reputation SET status = 'error'")
+    assert not run(good, "coverage_of_file_reputation").passed
+    assert run(good, "coverage_of_file_reputation", settings=settings).passed
+
+
+def test_what_a_budget_did_not_reach_is_shown_and_no_failure(good: Warehouse) -> None:
+    break_by_hand(
+        good,
+        "UPDATE file_reputation SET status = 'skipped_budget'",
+        "UPDATE ip_inventory SET enrichment_sources = 'greynoise', enrichment = '{\"greynoise\": "
+        '{"status": "skipped_budget"}}\'',
+    )
+    assert run(good, "coverage_of_file_reputation").passed
+    assert run(good, "coverage_of_ip_inventory").passed
+    with good.read() as connection:
+        found = look_ups_by_day(connection, DAYS)
+    assert (date(2026, 3, 1), "greynoise", "skipped_budget", 2) in found
+    assert (date(2026, 3, 1), "virustotal", "skipped_budget", 1) in found
 
 
 # ---- judging coverage

@@ -1,17 +1,20 @@
 """The assets ip_inventory and asn_inventory: one graph of ops around the cascade enricher."""
 
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Select, select
 
 from cowrie_pipeline.observability.progress import progress_of
 from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY, describe_days
-from cowrie_pipeline.orchestration.metadata import preview, table_metadata
+from cowrie_pipeline.orchestration.metadata import preview, table_metadata, table_of
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.pools import CASCADE
 from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.steps.checks import asset_of, look_ups_by_day
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.inventories import InventoryReport, enrich_addresses
 from cowrie_pipeline.steps.journal import journaled
@@ -32,6 +35,8 @@ _ASN_LINEAGE = {
     "unique_ip_count": [("ip_inventory", "ip_address")],
     "total_session_count": [("raw_sessions", "session_key")],
 }
+# Statuses are those of documents: a failure to renew an answer leaves the answer.
+_ANSWER_COLUMNS = ("source", "hit", "not_found", "error", "rate_limited", "skipped_budget")
 
 
 @dg.op(
@@ -68,24 +73,29 @@ def describe_inventories_op(
 ) -> Any:
     """Describe both inventories by day."""
     report, seconds = enriched
+    days = day_range(context)
     common = {
         "addresses_due": report.addresses_due,
         "networks_met": report.networks_met,
         "networks_created": report.networks_created,
         "look_ups": report.outcomes,
         "cache_hits": report.cache_hits,
+        "not_asked": pipeline.enrichment.not_asked,
         "findings": list(report.findings),
     }
     with pipeline.warehouse.read() as connection:
         of_addresses, of_networks = {}, {}
+        answers = _answers(connection, days)
         for day, inventory in report.days.items():
             of_addresses[day] = {
                 "dagster/row_count": inventory.addresses,
                 "states": inventory.states,
+                "answers_by_source": table_of(_ANSWER_COLUMNS, answers["ip_inventory", day]),
                 "preview": preview(connection, _addresses_of(DayRange(day, day))),
             }
             of_networks[day] = {
                 "dagster/row_count": inventory.networks,
+                "answers_by_source": table_of(_ANSWER_COLUMNS, answers["asn_inventory", day]),
                 "preview": preview(connection, _networks_of(DayRange(day, day))),
             }
     for asset, of_days, table, upstream in (
@@ -111,7 +121,8 @@ def build_inventories(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
                 code_version="1",
                 description=(
                     "Every address that ever attacked, and what is known of it now: bogon, network, place, by source. "
-                    "The day's addresses that are new or stale are looked up; the others cost nothing."
+                    "The day's addresses that are new or stale are looked up; the others cost nothing. Lists are "
+                    "used where `downloaded_lists` has fetched them; a new machine, which has none, does without."
                 ),
             ),
             "asn_inventory": dg.AssetOut(
@@ -131,6 +142,18 @@ def build_inventories(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
         return {"ip_inventory": described.ip_inventory, "asn_inventory": described.asn_inventory}
 
     return inventories
+
+
+def _answers(connection: Connection, days: DayRange) -> Mapping[tuple[str, date], Sequence[Sequence[Any]]]:
+    """Return for each asset and day a row for each source: how many of the look-ups ended in which way."""
+    counts: dict[tuple[str, date], dict[str, dict[str, int]]] = {}
+    for day, source, status, looked_up in look_ups_by_day(connection, days):
+        counts.setdefault((asset_of(source), day), {}).setdefault(source, {})[status] = looked_up
+    rows: defaultdict[tuple[str, date], list[Sequence[Any]]] = defaultdict(list)
+    for key, sources in counts.items():
+        for source, of_source in sources.items():
+            rows[key].append((source, *(of_source.get(status, 0) for status in _ANSWER_COLUMNS[1:])))
+    return rows
 
 
 def _active(days: DayRange) -> Select[Any]:

@@ -7,8 +7,9 @@ from typing import Any
 import dagster as dg
 
 from cowrie_pipeline.orchestration.pools import WAREHOUSE
+from cowrie_pipeline.steps.asking import AskingReport
 
-__all__ = ["BACKFILL", "OWNERS", "RETRY", "daily_asset", "describe_days"]
+__all__ = ["BACKFILL", "OWNERS", "RETRY", "asking_metadata", "daily_asset", "describe_days"]
 
 OWNERS = ["team:honeypot"]
 
@@ -20,18 +21,31 @@ RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, j
 
 
 def daily_asset(
-    partitions: dg.DailyPartitionsDefinition, **options: Any
+    partitions: dg.DailyPartitionsDefinition, *, pool: str = WAREHOUSE, **options: Any
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Return the decorator of an asset that writes whole days to the warehouse; `options` are those of `dg.asset`."""
+    """Return the decorator of an asset of whole days; `options` are those of `dg.asset`."""
     decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
         partitions_def=partitions,
         backfill_policy=BACKFILL,
         retry_policy=RETRY,
-        pool=WAREHOUSE,
+        pool=pool,
         owners=OWNERS,
         **options,
     )
     return decorator
+
+
+def asking_metadata(context: dg.AssetExecutionContext, report: AskingReport) -> dict[str, Any]:
+    """Return what is true of a run that asked one source, and warn of what kept the source from answering."""
+    for finding in report.findings:
+        context.log.warning(finding)
+    return {
+        "due": report.due,
+        "look_ups": dict(report.outcomes),
+        "cache_hits": report.remembered,
+        "not_asked": report.not_asked or "",
+        "findings": list(report.findings),
+    }
 
 
 def describe_days(
