@@ -8,13 +8,34 @@ from sqlalchemy import select, update
 
 from cowrie_pipeline.enrichment.cascade import Cascade, Stage
 from cowrie_pipeline.enrichment.outcomes import Status
+from cowrie_pipeline.steps.file_reputation import look_up_files
 from cowrie_pipeline.steps.inventories import InventoryReport
-from cowrie_pipeline.steps.stale_enrichment import count_stale, refresh_stale, stale_addresses
+from cowrie_pipeline.steps.password_exposure import look_up_passwords
+from cowrie_pipeline.steps.stale_enrichment import (
+    count_stale,
+    refresh_stale,
+    refresh_stale_files,
+    refresh_stale_passwords,
+    stale_addresses,
+)
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
-from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory
+from cowrie_pipeline.warehouse.tables import asn_inventory, file_reputation, ip_inventory, password_exposure
 from cowrie_pipeline_tests.enrichment.recording import RecordingSource
-from cowrie_pipeline_tests.steps.made_days import NOW, Event, World, command, connect, load_events, login, one
+from cowrie_pipeline_tests.steps.made_days import (
+    NOW,
+    Event,
+    World,
+    command,
+    connect,
+    download,
+    enrichment_of,
+    load_events,
+    login,
+    one,
+    rows,
+    span,
+)
 
 POLICY = (Stage("maxmind", frozenset({"asn"})),)
 
@@ -121,3 +142,34 @@ def test_a_failure_does_not_keep_an_address_at_the_head_of_the_queue(warehouse: 
 def test_nothing_at_a_time_is_refused(warehouse: Warehouse) -> None:
     with warehouse.read() as connection, pytest.raises(ValueError, match="at least 1"):
         stale_addresses(connection, at_most=0, now=NOW)
+
+
+def test_files_that_a_budget_did_not_reach_are_asked_about_by_a_refresh(warehouse: Warehouse, tmp_path: Path) -> None:
+    load_events(warehouse, tmp_path, [download("2026-03-01 10:00", letter * 64) for letter in "abc"])
+    skipping = RecordingSource("virustotal", lambda _: Status.SKIPPED_BUDGET)
+    ledger = WarehouseCache(warehouse, day=NOW.date())
+    look_up_files(warehouse, enrichment_of(skipping), span("2026-03-01"), ledger=ledger, now=NOW)
+    assert {row["status"] for row in rows(warehouse, file_reputation)} == {"skipped_budget"}
+
+    later = NOW + timedelta(hours=1)
+    scanners = RecordingSource("virustotal", lambda _: {"malicious": 40})
+    report = refresh_stale_files(warehouse, enrichment_of(scanners), ledger=ledger, now=later, at_most=2)
+    assert (report.due, scanners.calls) == (2, [("a" * 64, "b" * 64)])
+    refresh_stale_files(warehouse, enrichment_of(scanners), ledger=ledger, now=later, at_most=2)
+    assert [row["malicious"] for row in rows(warehouse, file_reputation)] == [40, 40, 40]
+    # nothing is due now
+    assert refresh_stale_files(warehouse, enrichment_of(scanners), ledger=ledger, now=later).due == 0
+
+
+def test_passwords_that_a_budget_did_not_reach_are_asked_about_by_a_refresh(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    load_events(warehouse, tmp_path, [login("2026-03-01 10:00", password=each) for each in ("one", "two")])
+    skipping = RecordingSource("pwned_passwords", lambda _: Status.SKIPPED_BUDGET)
+    ledger = WarehouseCache(warehouse, day=NOW.date())
+    look_up_passwords(warehouse, enrichment_of(skipping), span("2026-03-01"), ledger=ledger, now=NOW)
+    leaks = RecordingSource("pwned_passwords", lambda _: {"counts": {"F" * 11: 3}})
+    later = NOW + timedelta(hours=1)
+    report = refresh_stale_passwords(warehouse, enrichment_of(leaks), ledger=ledger, now=later)
+    assert report.outcomes == {"hit": 2}
+    assert [row["status"] for row in rows(warehouse, password_exposure)] == ["not_found", "not_found"]

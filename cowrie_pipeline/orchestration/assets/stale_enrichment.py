@@ -1,4 +1,4 @@
-"""The asset stale_enrichment: addresses whose facts have expired are looked up again, whenever they attacked."""
+"""The asset stale_enrichment: addresses, files and passwords whose facts have expired are looked up again."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,14 @@ from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.pools import CASCADE
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.journal import journaled
-from cowrie_pipeline.steps.stale_enrichment import AT_MOST, count_stale, longest_due, refresh_stale
+from cowrie_pipeline.steps.stale_enrichment import (
+    AT_MOST,
+    count_stale,
+    longest_due,
+    refresh_stale,
+    refresh_stale_files,
+    refresh_stale_passwords,
+)
 from cowrie_pipeline.warehouse.tables import ip_inventory
 
 __all__ = ["StaleEnrichmentConfig", "build_stale_enrichment"]
@@ -22,7 +29,7 @@ _LINEAGE = {column.name: [("ip_inventory", column.name)] for column in ip_invent
 class StaleEnrichmentConfig(dg.Config):
     """How much one refresh does."""
 
-    at_most: int = Field(default=AT_MOST, ge=1, description="How many addresses are looked up again at most.")
+    at_most: int = Field(default=AT_MOST, ge=1, description="How many of each are looked up again at most.")
 
 
 def build_stale_enrichment() -> dg.AssetsDefinition:
@@ -30,7 +37,7 @@ def build_stale_enrichment() -> dg.AssetsDefinition:
 
     @dg.asset(
         name="stale_enrichment",
-        deps=["ip_inventory"],
+        deps=["ip_inventory", "file_reputation", "password_exposure"],
         group_name="inventories",
         kinds={"python", "sql"},
         owners=OWNERS,
@@ -39,22 +46,34 @@ def build_stale_enrichment() -> dg.AssetsDefinition:
         retry_policy=RETRY,
         description=(
             "Addresses in ip_inventory whose facts have expired, looked up again by the same cascade, a bounded number "
-            "at a time: half of them those that have been due longest, the others those that were seen last."
+            "at a time: half of them those that have been due longest, the others those seen last. Then files "
+            "and passwords that a budget did not reach, or whose facts have expired, those due longest first."
         ),
     )
     def stale_enrichment(context: dg.AssetExecutionContext, config: StaleEnrichmentConfig, pipeline: Pipeline) -> None:
         now = datetime.now(UTC)
         with journaled(pipeline.warehouse, "stale_enrichment", None) as entry:
+            ledger = pipeline.ledger(now)
             report = refresh_stale(
                 pipeline.warehouse,
                 pipeline.enrichment.cascade,
-                ledger=pipeline.ledger(now),
+                ledger=ledger,
                 now=now,
                 at_most=config.at_most,
                 on_progress=progress_of("stale_enrichment"),
             )
-            entry.report = {"addresses_due": report.addresses_due, "look_ups": report.outcomes}
-        for finding in report.findings:
+            files, passwords = (
+                refresh(pipeline.warehouse, pipeline.enrichment, ledger=ledger, now=now, at_most=config.at_most)
+                for refresh in (refresh_stale_files, refresh_stale_passwords)
+            )
+            entry.report = {
+                "addresses_due": report.addresses_due,
+                "look_ups": report.outcomes,
+                "files": files.counts,
+                "passwords": passwords.counts,
+            }
+        findings = [*report.findings, *files.findings, *passwords.findings]
+        for finding in findings:
             context.log.warning(finding)
         with pipeline.warehouse.read() as connection:
             still_due = count_stale(connection, now=now)
@@ -69,7 +88,9 @@ def build_stale_enrichment() -> dg.AssetsDefinition:
                 "look_ups": report.outcomes,
                 "cache_hits": report.cache_hits,
                 "not_asked": pipeline.enrichment.not_asked,
-                "findings": list(report.findings),
+                "files": files.counts,
+                "passwords": passwords.counts,
+                "findings": findings,
                 "preview": shown,
                 "seconds": round(entry.seconds, 4),
             }
