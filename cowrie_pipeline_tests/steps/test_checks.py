@@ -100,7 +100,7 @@ def good_data(warehouse: Warehouse, folder: Path) -> None:
     ledger = WarehouseCache(warehouse, day=NOW.date())
     enrichment = enrichment_of(
         RecordingSource("virustotal", lambda _: {"malicious": 1}),
-        RecordingSource("pwned_passwords", lambda _: {"counts": {sha1_of("1234")[5:]: 9}}),
+        RecordingSource("pwned_passwords", lambda _: {"counts": {sha1_of("1234")[5:16]: 9}}),
     )
     look_up_files(warehouse, enrichment, DAYS, ledger=ledger, now=NOW)
     look_up_passwords(warehouse, enrichment, DAYS, ledger=ledger, now=NOW)
