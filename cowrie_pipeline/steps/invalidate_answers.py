@@ -8,7 +8,7 @@ Belongs here: which rows follow from a service's answers. Does not belong here: 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, select
 
 from cowrie_pipeline.enrichment.cascade import NETWORK_SERVICE
 from cowrie_pipeline.enrichment.documents import Document, asked_again_at, is_answer, read_document
-from cowrie_pipeline.enrichment.sources.pwned_passwords import PwnedPasswordsSource
+from cowrie_pipeline.enrichment.sources.pwned_passwords import PwnedPasswordsSource, prefix_of
 from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
 from cowrie_pipeline.enrichment.values import asn_number, moment
 from cowrie_pipeline.observability.progress import ProgressListener
@@ -60,12 +60,14 @@ def invalidate_answers(
     service = selection.service
     if service is None:
         raise ValueError("expected a service whose answers are made due, found none: name it")
+    if selection.key is not None:
+        selection = replace(selection, key=_as_kept(service, selection.key))
     # The ledger first: a document that is due asks the ledger, and must not find there that nothing is.
     answers = invalidate(
         warehouse, selection, now=now, on_progress=lambda done, total: on_progress("answers", done, total)
     )
     if service == VirusTotalSource.terms.service:
-        is_meant = [] if selection.key is None else [file_reputation.c.sha256 == selection.key.lower()]
+        is_meant = [] if selection.key is None else [file_reputation.c.sha256 == selection.key]
         return InvalidationReport(
             answers=answers,
             files=_make_rows_due(
@@ -73,7 +75,7 @@ def invalidate_answers(
             ),
         )
     if service == PwnedPasswordsSource.terms.service:
-        is_meant = [] if selection.key is None else [password_exposure.c.sha1.startswith(selection.key.upper())]
+        is_meant = [] if selection.key is None else [password_exposure.c.sha1.startswith(selection.key)]
         return InvalidationReport(
             answers=answers,
             passwords=_make_rows_due(
@@ -94,10 +96,9 @@ def _make_documents_due(
     status = _addresses.enrichment[(service, "status")].as_string()
     conditions = [status.is_not(None) if selection.status is None else status == selection.status.value]
     if selection.key is not None:
-        try:
-            conditions.append(_addresses.ip_address == str(ip_address(selection.key)))
-        except ValueError:
+        if not _is_address(selection.key):
             return 0  # an AS number, of which no address's document tells
+        conditions.append(_addresses.ip_address == selection.key)
     with warehouse.read() as connection:
         total = connection.execute(select(func.count()).select_from(ip_inventory).where(*conditions)).scalar_one()
     changed = done = 0
@@ -123,6 +124,23 @@ def _make_documents_due(
         changed += len(due)
         done += len(rows)
         on_progress("addresses", done, max(done, total))
+
+
+def _as_kept(service: str, key: str) -> str:
+    """Return a key as the ledger has it, however somebody wrote it."""
+    if service == VirusTotalSource.terms.service:
+        return key.lower()
+    if service == PwnedPasswordsSource.terms.service:
+        return prefix_of(key.upper())
+    return str(ip_address(key)) if _is_address(key) else key.upper()
+
+
+def _is_address(key: str) -> bool:
+    try:
+        ip_address(key)
+    except ValueError:
+        return False
+    return True
 
 
 def _made_due(document: Document, service: str, selection: Selection, now: datetime) -> Document | None:

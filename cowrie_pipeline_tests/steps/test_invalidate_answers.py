@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import Table, insert
 
 from cowrie_pipeline.enrichment.cascade import Cascade
-from cowrie_pipeline.enrichment.outcomes import Status
+from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.steps.invalidate_answers import InvalidationReport, invalidate_answers
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.cache_care import Selection
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
 from cowrie_pipeline.warehouse.tables import (
     enrichment_documents,
     file_reputation,
@@ -183,6 +184,22 @@ def test_files_and_passwords_become_due_with_the_answers_about_them(
     }
     none = invalidate_answers(warehouse, Selection(service=service, status=Status.ERROR), now=NOW + HOUR)
     assert getattr(none, counted) == 0
+
+
+@pytest.mark.parametrize(
+    ("service", "key", "written"),
+    [
+        ("virustotal", "ab" * 32, "AB" * 32),
+        ("pwned_passwords", "ABCDE", "abcde"),
+        ("pwned_passwords", "ABCDE", "ABCDE" * 8),
+        ("dshield", "2001:db8::1", "2001:0DB8:0:0::1"),
+        ("rir", "AS15169", "as15169"),
+    ],
+)
+def test_a_key_is_found_however_it_is_written(warehouse: Warehouse, service: str, key: str, written: str) -> None:
+    answer = Outcome(service=service, key=key, status=Status.HIT, fetched_at=NOW, payload={}, expires_at=NOW + 9 * HOUR)
+    WarehouseCache(warehouse, day=NOW.date()).put_many([answer])
+    assert invalidate_answers(warehouse, Selection(service=service, key=written), now=NOW + HOUR).answers == 1
 
 
 def test_a_selection_without_a_service_is_refused(warehouse: Warehouse) -> None:
