@@ -21,7 +21,7 @@ __all__ = ["Warehouse", "WarehouseError"]
 
 # How long a writer waits for another on SQLite, which has one writer at a time.
 _BUSY_TIMEOUT_MS = 120_000
-_CACHE_KIB = 32 * 1024
+_CACHE_KIB = 16 * 1024
 # FULL JOIN and IS DISTINCT FROM
 _OLDEST_SQLITE = (3, 39, 0)
 
