@@ -44,15 +44,16 @@ from cowrie_pipeline.settings import ServiceSettings, Settings, SettingsError
 
 __all__ = ["Enrichment", "SourceState", "build_enrichment", "converters", "is_configured", "lists_configuration"]
 
-_ADDRESS_SERVICES: tuple[type[HttpSource], ...] = (
+_HTTP_SERVICES: tuple[type[HttpSource], ...] = (
     GreyNoiseSource,
     DShieldSource,
     UrlhausSource,
     AbuseIpdbSource,
     SpurSource,
     InternetDbSource,
+    VirusTotalSource,
+    PwnedPasswordsSource,
 )
-_HTTP_SERVICES: tuple[type[HttpSource], ...] = (*_ADDRESS_SERVICES, VirusTotalSource, PwnedPasswordsSource)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +31,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from cowrie_pipeline import __version__
+from cowrie_pipeline.enrichment.clock import utc_now
 
 __all__ = [
     "HttpClient",
@@ -41,7 +42,6 @@ __all__ = [
     "TooLargeError",
     "TransportError",
     "user_agent_of",
-    "utc_now",
 ]
 
 MAX_REDIRECTS = 3
@@ -105,11 +105,6 @@ class Reply:
     def __str__(self) -> str:
         """Say what it is without saying what is in it."""
         return f"HTTP {self.status}, {self.content_type or 'no content type'}, {len(self.body)} bytes"
-
-
-def utc_now() -> datetime:
-    """Return the time of the system's clock."""
-    return datetime.now(UTC)
 
 
 def user_agent_of(contact: str | None) -> str:

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from cowrie_pipeline.enrichment.backoff import ask_again_at, is_failure
-from cowrie_pipeline.enrichment.http_client import utc_now
+from cowrie_pipeline.enrichment.clock import utc_now
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse

@@ -10,7 +10,6 @@ a registry allocated the block or number. It is not a place, and must not be sho
 """
 
 import dataclasses
-import ipaddress
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +27,16 @@ from cowrie_pipeline.enrichment.sources.dns_client import (
     ResolverError,
 )
 from cowrie_pipeline.enrichment.terms import Terms
-from cowrie_pipeline.enrichment.values import asn_number, country_code, iso_day, origin_asn, registry_name, text_value
+from cowrie_pipeline.enrichment.values import (
+    asn_number,
+    country_code,
+    iso_day,
+    network_prefix,
+    origin_asn,
+    present,
+    registry_name,
+    text_value,
+)
 
 __all__ = ["PROOF_NAME", "Answer", "CymruNetworkSource", "CymruSource", "network_key", "origin_name"]
 
@@ -269,10 +277,10 @@ def _read_origin(text: str) -> dict[str, Any]:
     if not origins:
         return {}
     is_of_first = origin_asn(words[0]) == origins[0]
-    return _present(
+    return present(
         asn=origins[0],
         origins=origins,
-        prefix=_prefix(prefix),
+        prefix=network_prefix(prefix),
         country=country_code(country),
         registry=registry_name(registry),
         allocated=iso_day(allocated),
@@ -286,7 +294,7 @@ def _read_network(text: str) -> dict[str, Any]:
     asn = next(map(asn_number, _asn_words(numbers, text)), None)
     if asn is None:
         return {}
-    return _present(
+    return present(
         asn=asn,
         country=country_code(country),
         registry=registry_name(registry),
@@ -309,17 +317,6 @@ def _asn_words(field: str, text: str) -> list[str]:
     return words
 
 
-def _prefix(text: str) -> str | None:
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError:
-        return None
-
-
 def _prefix_length(record: Mapping[str, Any]) -> int:
     """Return the length of a record's prefix, -1 where it has none."""
     return int(record.get("prefix", "/-1").rpartition("/")[2])
-
-
-def _present(**facts: Any) -> dict[str, Any]:
-    return {name: fact for name, fact in facts.items() if fact is not None}

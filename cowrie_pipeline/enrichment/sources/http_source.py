@@ -24,8 +24,9 @@ import msgspec
 
 from cowrie_pipeline.enrichment.bogons import packed_address
 from cowrie_pipeline.enrichment.circuit import Circuit, CircuitState
+from cowrie_pipeline.enrichment.clock import utc_now
 from cowrie_pipeline.enrichment.findings import Finding
-from cowrie_pipeline.enrichment.http_client import HttpClient, HttpError, HttpRequest, Reply, utc_now
+from cowrie_pipeline.enrichment.http_client import HttpClient, HttpError, HttpRequest, Reply
 from cowrie_pipeline.enrichment.limits import PACE_UP_TO, Allowance, Grant
 from cowrie_pipeline.enrichment.outcomes import Availability, Outcome, Status
 from cowrie_pipeline.enrichment.terms import Terms
