@@ -47,6 +47,8 @@ ROWS = {
     "file_reputation": "a file that was transferred, and what scanners say of it",
     "password_exposure": "a password that was tried, by its SHA-1 alone, and how often it was seen in leaks",
     "ip_asn_history": "a span of time in which an address belonged to a network",
+    "asn_fact_history": "a fact of a network that was replaced by that of a better source",
+    "ip_country_changes": "a time at which an address's country became another",
     "asn_session_counts": "a day and a network, at attack time",
     "enrichment_documents": "one distinct enrichment document, stored once",
     "enrichment_cache": "the last outcome of one look-up at one service",
@@ -96,6 +98,13 @@ def tables_page() -> str:
             kind = column.type.compile(dialect=dialect).lower() + ("" if column.nullable else ", not null")
             lines.append(f"| `{column.name}`{'*' if column.primary_key else ''} | {kind} | {note} |")
         lines.append("")
+    lines += [
+        "## network_sessions",
+        "",
+        "A view: for each network `sessions_at_attack`, by the network that an address had when it attacked (the same",
+        "as `total_session_count`), and `sessions_now`, by the network that the address has today.",
+        "",
+    ]
     return "\n".join(lines)
 
 

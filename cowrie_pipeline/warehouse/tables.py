@@ -310,8 +310,11 @@ asn_inventory = Table(
     Column("organization_name", Text),
     Column("organization_source", Text),
     Column("organization_country", String(2), comment="of the network's registration, never of one address"),
+    Column("organization_country_source", Text),
     Column("rir_registry", Text),
-    Column("asn_type", Text),
+    Column("rir_registry_source", Text),
+    Column("asn_type", Text, comment="HOSTING, ISP, CLOUD, VPN, EDUCATION, GOVERNMENT, ENTERPRISE or UNKNOWN"),
+    Column("asn_type_basis", Text, comment="the rule that decided the type, its reason and its source"),
     Column("is_known_hosting", Boolean),
     Column("is_known_vpn", Boolean),
     Column("first_seen", UtcDateTime),
@@ -397,6 +400,30 @@ ip_asn_history = Table(
     Column("source", Text, nullable=False),
 )
 Index(None, ip_asn_history.c.asn_number)
+
+asn_fact_history = Table(
+    "asn_fact_history",
+    metadata,
+    Column("asn_number", BigInteger, ForeignKey("asn_inventory.asn_number"), primary_key=True, autoincrement=False),
+    Column("field", Text, primary_key=True, comment="the column of asn_inventory that was replaced"),
+    Column("replaced_at", UtcDateTime, primary_key=True),
+    Column("old_value", Text, nullable=False),
+    Column("old_source", Text),
+    Column("new_value", Text),
+    Column("new_source", Text),
+)
+
+ip_country_changes = Table(
+    "ip_country_changes",
+    metadata,
+    Column("ip_address", INET, ForeignKey("ip_inventory.ip_address"), primary_key=True),
+    Column("changed_at", UtcDateTime, primary_key=True),
+    Column("old_country", String(2), nullable=False),
+    Column("old_basis", Text),
+    Column("new_country", String(2)),
+    Column("new_basis", Text),
+)
+Index(None, ip_country_changes.c.changed_at)
 
 asn_session_counts = Table(
     "asn_session_counts",
