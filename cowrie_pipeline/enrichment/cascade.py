@@ -28,6 +28,7 @@ from cowrie_pipeline.enrichment.documents import (
 )
 from cowrie_pipeline.enrichment.findings import Finding, Reporter
 from cowrie_pipeline.enrichment.merge import AddressFacts, believe, is_known, merge
+from cowrie_pipeline.enrichment.network_types import NetworkRules, read_network_rules
 from cowrie_pipeline.enrichment.outcomes import LookupCache, Outcome, Source, Status
 from cowrie_pipeline.enrichment.sources.cymru import network_key
 from cowrie_pipeline.enrichment.values import moment
@@ -188,7 +189,8 @@ class Cascade:
     """Asks `sources` by the policy. Sources that are not usable when it is made are left out.
 
     It owns its sources: leaving the context closes those that can be closed. Sources with limits are asked about
-    addresses worth at least `limited_min_worth`. Others of the same run can ask at the same `desk`.
+    addresses worth at least `limited_min_worth`. Others of the same run can ask at the same `desk`. `network_rules` say
+    of what type the networks are that it meets; by default those of the package.
     """
 
     def __init__(
@@ -198,6 +200,7 @@ class Cascade:
         policy: Sequence[Stage] = ADDRESS_POLICY,
         limited_min_worth: int = 0,
         desk: Desk | None = None,
+        network_rules: NetworkRules | None = None,
     ) -> None:
         self._sources = tuple(sources)
         usable = {source.name: source for source in sources if source.availability().usable}
@@ -207,6 +210,7 @@ class Cascade:
         self._network_lists = tuple(usable[name] for name in NETWORK_LISTS if name in usable)
         self._limited_min_worth = limited_min_worth
         self._desk = desk or Desk()
+        self.network_rules = network_rules or read_network_rules()
 
     def __enter__(self) -> Self:
         return self
