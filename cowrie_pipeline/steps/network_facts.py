@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Table, and_, or_, select, update
+from sqlalchemy import Connection, RowMapping, Table, and_, func, or_, select, update
 
 from cowrie_pipeline.enrichment.cascade import KnownNetwork, NetworkFacts
 from cowrie_pipeline.enrichment.merge import IpType, rank, teller
@@ -65,6 +65,7 @@ def write_networks(
     kinds = {name: asn_inventory.c[name].type for name in ("asn_number", *_FACT_COLUMNS, "enrichment", *_TYPE_COLUMNS)}
     rows = (_row(network, rules, now) for network in networks)
     with staged(connection, "staged_networks", kinds | {"met_at": UtcDateTime()}, rows) as met:
+        _lock(connection, met)
         unclassified = _replace_facts(connection, met, now)
         connection.exec_driver_sql(read_sql("transforms/write_networks", connection.dialect.name).statement)
         if unclassified:
@@ -103,6 +104,23 @@ def _row(network: NetworkFacts, rules: NetworkRules, now: datetime) -> tuple[Any
         *kind[1:],
         now,
     )
+
+
+def _lock(connection: Connection, met: Table) -> None:
+    """Lock the rows of the networks met, in the order of their numbers, in which they are written below.
+
+    So a writer that does not hold the lock of all writers waits, and none waits for one that waits for it. SQLite has
+    one writer, and nothing to lock.
+    """
+    if connection.dialect.name == "postgresql":
+        locked = (
+            select(asn_inventory.c.asn_number)
+            .join(met, met.c.asn_number == asn_inventory.c.asn_number)
+            .order_by(asn_inventory.c.asn_number)
+            .with_for_update(of=asn_inventory)
+            .subquery()
+        )
+        connection.execute(select(func.count()).select_from(locked))
 
 
 def _replace_facts(connection: Connection, met: Table, now: datetime) -> list[int]:
@@ -157,7 +175,7 @@ def _is_better(field: str, new_source: str, source: str | None, confirms: bool) 
 def _contested(connection: Connection, met: Table) -> Iterator[RowMapping]:
     """Yield the rows of networks met of which another source than before says a fact, or that want a new type.
 
-    Most networks are met with what is known of them, so these are few. They are locked, in the order of their numbers.
+    Most networks are met with what is known of them, so these are few.
     """
     table = asn_inventory.c
     others = [
@@ -173,5 +191,4 @@ def _contested(connection: Connection, met: Table) -> Iterator[RowMapping]:
         .join(met, met.c.asn_number == table.asn_number)
         .where(or_(*others, named, table.asn_type.is_(None)))
         .order_by(table.asn_number)
-        .with_for_update(of=asn_inventory)
     ).mappings()
