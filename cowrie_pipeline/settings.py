@@ -215,6 +215,12 @@ class Settings:
     lists_off: tuple[str, ...] = _setting(
         "COWRIE_LISTS_OFF", (), "Names of lists that are not downloaded, separated by commas (`cowrie-enrich lists`)."
     )
+    asn_types_dir: Path | None = _setting(
+        "COWRIE_ASN_TYPES_DIR",
+        None,
+        "Folder of CSV files that say what kind of network an AS number is: columns `asn` and `type`, `info_type` or "
+        "`class`, or a file named after its type, such as `vpn.csv`. Default: none.",
+    )
     maxmind_account_id: str | None = _setting(
         "COWRIE_MAXMIND_ACCOUNT_ID", None, "Account id at MaxMind, to download GeoLite2."
     )

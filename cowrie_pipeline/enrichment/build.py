@@ -25,6 +25,7 @@ from cowrie_pipeline.enrichment.lists.delegated import DelegatedSource
 from cowrie_pipeline.enrichment.lists.research_scanners import ResearchScannerSource
 from cowrie_pipeline.enrichment.lists.spamhaus import SpamhausAsnDropSource, SpamhausDropSource
 from cowrie_pipeline.enrichment.lists.tor import TorExitSource
+from cowrie_pipeline.enrichment.network_types import NetworkRules, read_network_rules
 from cowrie_pipeline.enrichment.outcomes import Source
 from cowrie_pipeline.enrichment.sources.abuseipdb import AbuseIpdbSource
 from cowrie_pipeline.enrichment.sources.cymru import PROOF_NAME, CymruNetworkSource, CymruSource
@@ -42,7 +43,15 @@ from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
 from cowrie_pipeline.enrichment.terms import Limit, Terms
 from cowrie_pipeline.settings import ServiceSettings, Settings, SettingsError
 
-__all__ = ["Enrichment", "SourceState", "build_enrichment", "converters", "is_configured", "lists_configuration"]
+__all__ = [
+    "Enrichment",
+    "SourceState",
+    "build_enrichment",
+    "converters",
+    "is_configured",
+    "lists_configuration",
+    "network_rules_of",
+]
 
 _HTTP_SERVICES: tuple[type[HttpSource], ...] = (
     GreyNoiseSource,
@@ -84,6 +93,7 @@ class Enrichment:
             policy=stages_of(settings.enrichment_policy),
             limited_min_worth=settings.limited_min_worth,
             desk=self.desk,
+            network_rules=network_rules_of(settings),
         )
         self._client = client
 
@@ -180,6 +190,11 @@ def lists_configuration(settings: Settings) -> ListsConfiguration:
         maxmind=Credentials(account, key) if account and key else None,
         switched_off=settings.lists_off,
     )
+
+
+def network_rules_of(settings: Settings) -> NetworkRules:
+    """Return the rules by which networks are classified, with the operator's lists."""
+    return read_network_rules(settings.asn_types_dir)
 
 
 def converters(enrichment: Enrichment) -> Mapping[str, Converter]:

@@ -28,6 +28,7 @@ from cowrie_pipeline.enrichment.documents import (
 )
 from cowrie_pipeline.enrichment.findings import Finding, Reporter
 from cowrie_pipeline.enrichment.merge import AddressFacts, believe, is_known, merge
+from cowrie_pipeline.enrichment.network_types import NetworkRules, read_network_rules
 from cowrie_pipeline.enrichment.outcomes import LookupCache, Outcome, Source, Status
 from cowrie_pipeline.enrichment.sources.cymru import network_key
 from cowrie_pipeline.enrichment.values import moment
@@ -38,16 +39,19 @@ __all__ = [
     "CascadeResult",
     "EnrichedAddress",
     "KnownAddress",
+    "KnownNetwork",
     "NetworkFacts",
     "Stage",
     "State",
     "stages_of",
 ]
 
-# Asked about the AS numbers that only Team Cymru told, since MaxMind names those that it knows.
-NETWORK_SERVICE = "cymru_asn"
 # On disk, so asked about every AS number that is met.
 NETWORK_LISTS = ("rir", "spamhaus_asndrop")
+# Asked at once about the AS numbers that only Team Cymru told, since MaxMind names those that it knows; later about
+# those of which a fact is still unknown (`Cascade.complete_networks`).
+NETWORK_SERVICE = "cymru_asn"
+NETWORK_FIELDS = ("organization", "network_country", "rir")
 # When to look again where no source said when: none is usable, or none had to be asked.
 RECHECK_AFTER = timedelta(days=1)
 
@@ -128,17 +132,27 @@ class EnrichedAddress(msgspec.Struct, frozen=True, gc=False):
     is_bogon: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class KnownNetwork:
+    """A network and its stored document, which may be malformed; None where it has none yet."""
+
+    asn: int
+    enrichment: Mapping[str, Any] | None = None
+
+
 class NetworkFacts(msgspec.Struct, frozen=True, gc=False):
     """What is known of an ASN that a batch met. `country` and `rir` are the registry's, of the AS number.
 
-    `enrichment` holds the entries of the sources that told it.
+    Each fact has the source that told it beside it. `enrichment` holds the entries of the sources.
     """
 
     asn: int
     organization: str | None = None
     organization_source: str | None = None
     country: str | None = None
+    country_source: str | None = None
     rir: str | None = None
+    rir_source: str | None = None
     enrichment: Document = msgspec.field(default_factory=dict)
 
 
@@ -188,7 +202,8 @@ class Cascade:
     """Asks `sources` by the policy. Sources that are not usable when it is made are left out.
 
     It owns its sources: leaving the context closes those that can be closed. Sources with limits are asked about
-    addresses worth at least `limited_min_worth`. Others of the same run can ask at the same `desk`.
+    addresses worth at least `limited_min_worth`. Others of the same run can ask at the same `desk`. `network_rules` say
+    of what type the networks are that it meets; by default those of the package.
     """
 
     def __init__(
@@ -198,6 +213,7 @@ class Cascade:
         policy: Sequence[Stage] = ADDRESS_POLICY,
         limited_min_worth: int = 0,
         desk: Desk | None = None,
+        network_rules: NetworkRules | None = None,
     ) -> None:
         self._sources = tuple(sources)
         usable = {source.name: source for source in sources if source.availability().usable}
@@ -207,6 +223,7 @@ class Cascade:
         self._network_lists = tuple(usable[name] for name in NETWORK_LISTS if name in usable)
         self._limited_min_worth = limited_min_worth
         self._desk = desk or Desk()
+        self.network_rules = network_rules or read_network_rules()
 
     def __enter__(self) -> Self:
         return self
@@ -291,19 +308,43 @@ class Cascade:
                 )
             _note(progress, entry, run.now)
 
-    def _run_networks(self, batch: list[_Progress], facts: list[AddressFacts], run: _Run) -> tuple[NetworkFacts, ...]:
-        """Ask about each AS number that only Team Cymru told, and gather what is known of all of them."""
-        entries: dict[int, Document] = {each.asn: {} for each in facts if each.asn is not None}
-        told_by_cymru = {each.asn for each in facts if each.asn is not None and each.asn_source == "cymru"}
+    def complete_networks(
+        self, networks: Sequence[KnownNetwork], *, cache: LookupCache, now: datetime
+    ) -> CascadeResult:
+        """Look up what is due of networks that lack a fact; those of which nothing is due are not in the result."""
+        run = _Run(cache, now)
+        documents = {each.asn: read_document(each.enrichment) for each in networks}
+        asked: set[int] = set()
+        for source in self._network_lists:
+            due = _due_networks(source, documents, now)
+            self._ask_networks(source, due, documents, run)
+            asked.update(due)
         if self._network_source is not None:
+            due = [asn for asn in _due_networks(self._network_source, documents, now) if _lacks_a_fact(documents[asn])]
+            self._ask_networks(self._network_source, due, documents, run)
+            asked.update(due)
+        return CascadeResult(
+            addresses=(),
+            networks=tuple(_network(asn, documents[asn]) for asn in sorted(asked)),
+            outcomes={service: dict(counts) for service, counts in run.outcomes.items()},
+            cache_hits=dict(run.cache_hits),
+            findings=(),
+        )
+
+    def _run_networks(self, batch: list[_Progress], facts: list[AddressFacts], run: _Run) -> tuple[NetworkFacts, ...]:
+        """Ask the lists about each AS number, Team Cymru about those that only it told, and gather what is known."""
+        entries: dict[int, Document] = {each.asn: {} for each in facts if each.asn is not None}
+        for asn, organization in _organizations(batch, facts).items():
+            entries[asn]["maxmind"] = {"status": "hit", "organization": organization}
+        for source in self._network_lists:
+            self._ask_networks(source, sorted(entries), entries, run)
+        if self._network_source is not None:
+            told_by_cymru = {each.asn for each in facts if each.asn is not None and each.asn_source == "cymru"}
             self._ask_networks(self._network_source, sorted(told_by_cymru), entries, run)
             for progress, each in zip(batch, facts, strict=True):
                 if each.asn_source == "cymru" and each.asn is not None:
                     _note(progress, entries[each.asn].get(NETWORK_SERVICE), run.now)
-        for source in self._network_lists:
-            self._ask_networks(source, sorted(entries), entries, run)
-        organizations = _organizations(batch, facts)
-        return tuple(_network(asn, entries[asn], organizations.get(asn)) for asn in sorted(entries))
+        return tuple(_network(asn, entries[asn]) for asn in sorted(entries))
 
     def _ask_networks(self, source: Source, asns: Sequence[int], entries: dict[int, Document], run: _Run) -> None:
         """Add the entry of one source to the documents of networks."""
@@ -314,7 +355,7 @@ class Cascade:
         run.cache_hits[source.name] += len(keys) - len(answers.asked)
         for asn, key in zip(asns, keys, strict=True):
             past, outcome = answers.remembered.get(key), answers.asked.get(key)
-            entry = None if past is None else entry_of(past)
+            entry = entries[asn].get(source.name) if past is None else entry_of(past)
             if outcome is not None:
                 run.outcomes[source.name][outcome.status] += 1
                 entry = renew(entry, outcome)
@@ -447,16 +488,26 @@ def _organizations(batch: Sequence[_Progress], facts: Sequence[AddressFacts]) ->
     return dict(last_is_best)
 
 
-def _network(asn: int, document: Document, organization_in_maxmind: str | None) -> NetworkFacts:
-    if organization_in_maxmind is not None:
-        document = {"maxmind": {"status": "hit", "organization": organization_in_maxmind}, **document}
-    organization, claim = believe("organization", document)
+def _lacks_a_fact(document: Document) -> bool:
+    return any(believe(field, document)[1] is None for field in NETWORK_FIELDS)
+
+
+def _due_networks(source: Source, documents: Mapping[int, Document], now: datetime) -> list[int]:
+    return sorted(asn for asn, document in documents.items() if _is_due(document.get(source.name), now))
+
+
+def _network(asn: int, document: Document) -> NetworkFacts:
+    (organization, named_by), (country, placed_by), (rir, registered_by) = (
+        believe(field, document) for field in NETWORK_FIELDS
+    )
     return NetworkFacts(
         asn=asn,
         organization=organization,
-        organization_source=claim.service if claim else None,
-        country=believe("network_country", document)[0],
-        rir=believe("rir", document)[0],
+        organization_source=named_by.service if named_by else None,
+        country=country,
+        country_source=placed_by.service if placed_by else None,
+        rir=rir,
+        rir_source=registered_by.service if registered_by else None,
         enrichment=dict(sorted(document.items())),
     )
 

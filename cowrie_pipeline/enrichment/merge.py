@@ -26,6 +26,8 @@ __all__ = [
     "hit_of",
     "is_known",
     "merge",
+    "rank",
+    "teller",
 ]
 
 
@@ -72,9 +74,14 @@ PRECEDENCE: Mapping[str, tuple[Claim, ...]] = {
         Claim("cymru", "country", CountryBasis.REGISTRY),
         Claim("dshield", "country", CountryBasis.REGISTRY),
     ),
-    "organization": (Claim("maxmind", "organization"), Claim("cymru_asn", "organization")),
-    "network_country": (Claim("cymru_asn", "country"), Claim("rir", "country")),
-    "rir": (Claim("cymru_asn", "registry"), Claim("rir", "registry")),
+    "organization": (
+        Claim("maxmind", "organization"),
+        Claim("cymru_asn", "organization"),
+        Claim("spamhaus_asndrop", "name"),
+    ),
+    # The registries' own books, then who reads them too. What an address says is no claim on its network.
+    "network_country": (Claim("rir", "country"), Claim("cymru_asn", "country")),
+    "rir": (Claim("rir", "registry"), Claim("cymru_asn", "registry")),
 }
 
 # Everybody who says something of a field, believed or not: where they differ, that is worth knowing. Where an address
@@ -147,6 +154,27 @@ def believe(field: str, document: Mapping[str, Any]) -> tuple[Any, Claim | None]
         ) is not None:
             return value, claim
     return None, None
+
+
+def rank(field: str, source: str) -> int:
+    """Return how far down a source stands among those that are believed of a field, 0 for the best.
+
+    A source that the table does not name ("manual", one of an older system) stands below all that it names.
+    """
+    claims = PRECEDENCE[field]
+    return next((place for place, claim in enumerate(claims) if claim.service == source), len(claims))
+
+
+def teller(field: str, value: str, document: object) -> str | None:
+    """Return the best source in whose entry a field has this very value, None where no entry says so."""
+    if not isinstance(document, _MAPPINGS):
+        return None
+    parse = _PARSERS[field]
+    for claim in PRECEDENCE[field]:
+        entry = hit_of(document, claim.service)
+        if entry is not None and parse(entry.get(claim.key)) == value:
+            return claim.service
+    return None
 
 
 def is_known(field: str, document: Mapping[str, Any]) -> bool:

@@ -133,8 +133,8 @@ class Coverage:
         return self.known / self.total if self.total else 1.0
 
 
-# Known of few addresses even when all is well, or only with sources that need a key: shown, and not judged.
-_NOT_JUDGED = frozenset({"geo_city", "ip_type", "is_scanner", "organization_country", "rir_registry"})
+# Known of few addresses or networks even when all is well, or only with sources that need a key: shown, and not judged.
+_NOT_JUDGED = frozenset({"asn_type", "geo_city", "ip_type", "is_scanner", "organization_country", "rir_registry"})
 _ANSWERED = frozenset({Status.HIT, Status.NOT_FOUND})
 # That a budget ends is no failure of the source, and what it could not be asked about is none of anybody.
 _NOT_TRIED = frozenset({Status.SKIPPED_BUDGET, Status.NOT_APPLICABLE})

@@ -1,7 +1,8 @@
 """Look up a day's addresses that are new or stale, and write what is known of them and of their networks.
 
 Services are asked outside of any transaction. What came back of a batch is written in one: networks first, then the
-addresses that name them, then the spans of their origins, then the counts of the networks touched.
+addresses that name them (and the countries that they had before), then the spans of their origins, then the counts of
+the networks touched.
 
 Belongs here: which addresses are due, and the writing.
 Does not belong here: whom to ask and whom to believe (enrichment/).
@@ -23,17 +24,19 @@ from cowrie_pipeline.enrichment.cascade import (
     CascadeResult,
     EnrichedAddress,
     KnownAddress,
-    NetworkFacts,
     State,
 )
+from cowrie_pipeline.enrichment.merge import IpType
+from cowrie_pipeline.enrichment.network_types import first_type
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.ledger import Ledger
+from cowrie_pipeline.steps.network_facts import incomplete_networks, write_networks
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
-from cowrie_pipeline.warehouse.tables import UtcDateTime, asn_inventory, ip_inventory, session_days
+from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, session_days
 
 __all__ = [
     "InventoryReport",
@@ -70,14 +73,6 @@ _ADDRESS_COLUMNS = (
     "enrichment_sources",
     "enrichment_updated_at",
     "enrichment_due_at",
-)
-_NETWORK_COLUMNS = (
-    "asn_number",
-    "organization_name",
-    "organization_source",
-    "organization_country",
-    "rir_registry",
-    "enrichment",
 )
 _NEVER = "never looked up"
 _STATES = (*sorted(State), _NEVER)
@@ -164,23 +159,32 @@ def look_up_addresses(
     now: datetime,
     on_progress: OnProgress = unheard,
 ) -> InventoryReport:
-    """Look up addresses of the inventory, given with their worth, in their order; the report has no days."""
+    """Look up addresses of the inventory, given with their worth, in their order; the report has no days.
+
+    Before them the networks that lack a fact since earlier runs are looked up again, as far as something of them is
+    due: what was unknown when they were met is not unknown for ever.
+    """
     with warehouse.read() as connection:
         networks_before = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
     outcomes: dict[str, Counter[str]] = {}
     cache_hits = Counter[str]()
     networks: set[int] = set()
-    findings: dict[str, None] = {}
+    findings: dict[str, None] = dict.fromkeys(map(str, cascade.network_rules.findings))
+
+    def count(result: CascadeResult) -> None:
+        for service, counts in result.outcomes.items():
+            outcomes.setdefault(service, Counter()).update({str(status): n for status, n in counts.items()})
+        cache_hits.update(result.cache_hits)
+
+    count(_complete_networks(warehouse, cascade, ledger=ledger, now=now))
     done = 0
     with without_collector():
         for known in known_addresses(warehouse, due):
             result = cascade.run(known, cache=ledger, now=now)
             ledger.flush()
             with warehouse.begin(lock="facts") as connection:
-                _write(connection, result, sources=cascade.signature, now=now)
-            for service, counts in result.outcomes.items():
-                outcomes.setdefault(service, Counter()).update({str(status): n for status, n in counts.items()})
-            cache_hits.update(result.cache_hits)
+                _write(connection, result, cascade=cascade, now=now)
+            count(result)
             networks |= {network.asn for network in result.networks}
             findings |= dict.fromkeys(str(finding) for finding in result.findings)
             done += len(known)
@@ -195,6 +199,17 @@ def look_up_addresses(
         cache_hits=dict(cache_hits),
         findings=tuple(findings),
     )
+
+
+def _complete_networks(warehouse: Warehouse, cascade: Cascade, *, ledger: Ledger, now: datetime) -> CascadeResult:
+    with warehouse.read() as connection:
+        lacking = incomplete_networks(connection)
+    result = cascade.complete_networks(lacking, cache=ledger, now=now)
+    if result.networks:
+        ledger.flush()
+        with warehouse.begin(lock="facts") as connection:
+            write_networks(connection, result.networks, rules=cascade.network_rules, now=now)
+    return result
 
 
 def known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator[list[KnownAddress]]:
@@ -223,23 +238,17 @@ def known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator
         yield [KnownAddress(address, documents[address], worths[address]) for address in some]
 
 
-def _write(connection: Connection, result: CascadeResult, *, sources: str, now: datetime) -> None:
+def _write(connection: Connection, result: CascadeResult, *, cascade: Cascade, now: datetime) -> None:
     dialect = connection.dialect.name
+    says = write_networks(connection, result.networks, rules=cascade.network_rules, now=now)
     address_kinds = {name: ip_inventory.c[name].type for name in _ADDRESS_COLUMNS}
-    network_kinds = {name: asn_inventory.c[name].type for name in _NETWORK_COLUMNS} | {"met_at": UtcDateTime()}
     with (
         staged(
             connection,
             "staged_addresses",
             address_kinds,
-            _address_rows(result.addresses, sources, now),
+            _address_rows(result.addresses, says, cascade.signature, now),
         ) as found,
-        staged(
-            connection,
-            "staged_networks",
-            network_kinds,
-            ((*_network_row(network), now) for network in result.networks),
-        ),
         staged(
             connection,
             "touched_networks",
@@ -257,12 +266,17 @@ def _write(connection: Connection, result: CascadeResult, *, sources: str, now: 
                 .distinct(),
             )
         )
-        for name in ("write_networks", "write_addresses", "confirm_origins", "note_origins", "recount_networks"):
+        for name in ("note_country_changes", "write_addresses", "confirm_origins", "note_origins", "recount_networks"):
             connection.exec_driver_sql(read_sql(f"transforms/{name}", dialect).statement)
 
 
-def _address_rows(addresses: Sequence[EnrichedAddress], sources: str, now: datetime) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of addresses; those that share a document have it written down once."""
+def _address_rows(
+    addresses: Sequence[EnrichedAddress], says: Mapping[int, IpType], sources: str, now: datetime
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of addresses; those that share a document have it written down once.
+
+    `says` gives what networks say of their addresses.
+    """
     written: dict[int, tuple[str, str]] = {}
     for address in addresses:
         document = written.get(id(address.enrichment))
@@ -280,7 +294,7 @@ def _address_rows(addresses: Sequence[EnrichedAddress], sources: str, now: datet
             facts.latitude,
             facts.longitude,
             facts.geoip_build,
-            facts.ip_type,
+            first_type(facts.ip_type, says.get(facts.asn)) if facts.asn is not None else facts.ip_type,
             facts.is_scanner,
             facts.scanner_kind,
             ",".join(facts.disagreements) or None,
@@ -297,17 +311,6 @@ def encoded(document: Mapping[str, Any]) -> tuple[str, str]:
     """Return the text of a document, and the digest by which it is known: the same for the same content."""
     text = _encode(document)
     return text.decode(), blake2b(text, digest_size=16).hexdigest()
-
-
-def _network_row(network: NetworkFacts) -> tuple[Any, ...]:
-    return (
-        network.asn,
-        network.organization,
-        network.organization_source,
-        network.country,
-        network.rir,
-        _encode(network.enrichment).decode() if network.enrichment else None,
-    )
 
 
 def _describe(connection: Connection, days: DayRange) -> dict[date, DayInventory]:

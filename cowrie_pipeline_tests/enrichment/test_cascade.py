@@ -75,7 +75,9 @@ def test_cymru_gives_the_asn_that_maxmind_lacks_and_both_entries_are_kept() -> N
     assert (address.facts.asn, address.facts.asn_source, address.facts.geo_country) == (13335, "cymru", "DE")
     assert set(address.enrichment) == {"maxmind", "cymru"}
     (network,) = result.networks
-    assert replace(network, enrichment={}) == NetworkFacts(13335, "CLOUDFLARENET", "cymru_asn", "US", "arin")
+    assert replace(network, enrichment={}) == NetworkFacts(
+        13335, "CLOUDFLARENET", "cymru_asn", "US", "cymru_asn", "arin", "cymru_asn"
+    )
     assert network.enrichment["cymru_asn"]["organization"] == "CLOUDFLARENET"
     assert world.network.calls == [("AS13335",)]
 

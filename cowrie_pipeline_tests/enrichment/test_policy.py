@@ -214,7 +214,7 @@ def test_lists_of_networks_are_asked_about_every_as_number_once() -> None:
     assert set(google.enrichment) == {"maxmind", "rir", "spamhaus_asndrop"}
 
 
-def test_team_cymru_is_believed_of_a_network_before_the_registries_book() -> None:
+def test_the_registries_books_are_believed_of_a_network_before_team_cymru() -> None:
     rir, drop = network_lists()
     cymru = RecordingSource("cymru", lambda _key: KNOWS["cymru"])
     said = {"asn": 13335, "country": "AU", "registry": "apnic", "organization": "CLOUDFLARENET"}
@@ -222,7 +222,8 @@ def test_team_cymru_is_believed_of_a_network_before_the_registries_book() -> Non
     (network,) = (
         Cascade([cymru, cymru_asn, rir, drop]).run([KnownAddress("1.1.1.1")], cache=MemoryCache(), now=NOW).networks
     )
-    assert (network.country, network.rir, network.organization) == ("AU", "apnic", "CLOUDFLARENET")
+    assert (network.country, network.rir, network.organization) == ("US", "arin", "CLOUDFLARENET")
+    assert (network.country_source, network.rir_source, network.organization_source) == ("rir", "rir", "cymru_asn")
     assert set(network.enrichment) == {"cymru_asn", "rir", "spamhaus_asndrop"}
 
 

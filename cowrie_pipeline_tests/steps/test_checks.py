@@ -245,6 +245,9 @@ FAULTS = [
     fault("kept_lines", "DELETE FROM log_segments WHERE day = '2026-03-01'"),
     fault("line_accounting", "UPDATE log_files SET blank_lines = blank_lines + 1 WHERE path LIKE '%more.json'"),
     fault("network_counts", "UPDATE asn_inventory SET unique_ip_count = 0 WHERE asn_number = 15169"),
+    fault("network_types", "UPDATE asn_inventory SET asn_type = NULL WHERE asn_number = 15169"),
+    fault("network_types", "UPDATE asn_inventory SET asn_type_basis = NULL WHERE asn_number = 15169"),
+    fault("network_types", "UPDATE asn_inventory SET asn_type = 'SHOP' WHERE asn_number = 15169"),
     fault("network_counts", "UPDATE asn_inventory SET last_seen = first_seen WHERE asn_number = 15169"),
     *(
         fault("network_session_counts", f"UPDATE asn_session_counts SET {name} = {name} + 1 WHERE asn_number = 13335")
@@ -388,7 +391,7 @@ def test_coverage_looks_at_values_and_leaves_bogons_out(good: Warehouse) -> None
             (each.day.day, each.asset, each.field): (each.known, each.total)
             for each in coverage_by_day(connection, DAYS)
         }
-    shown_only = ("geo_city", "ip_type", "is_scanner", "organization_country", "rir_registry")
+    shown_only = ("asn_type", "geo_city", "ip_type", "is_scanner", "organization_country", "rir_registry")
     assert {field for _, _, field in found if field in shown_only} == set(shown_only)
     assert {key: counts for key, counts in found.items() if key[2] not in shown_only} == {
         (day, asset, name): counts

@@ -2,7 +2,7 @@
 -- question: Which facts are missing, since when, and of how many?
 -- parameters: first_day, last_day, start, end
 --
--- A value counts as known if it says something: not NULL, not '', not 'XX'. Bogons have no place and no network, and do
+-- A value counts as known if it says something: not NULL, not '', not 'XX', not 'UNKNOWN'. Bogons have no place and no network, and do
 -- not count. The addresses and networks of a day are those of its sessions.
 WITH active AS (
     SELECT DISTINCT d.day, i.ip_address, i.current_asn, i.geo_country, i.geo_city, i.ip_type, i.is_scanner
@@ -11,7 +11,8 @@ WITH active AS (
     WHERE d.day BETWEEN :first_day AND :last_day AND i.is_bogon IS NOT TRUE
 ),
 networks AS (
-    SELECT DISTINCT active.day, a.asn_number, a.organization_name, a.organization_country, a.rir_registry
+    SELECT DISTINCT active.day, a.asn_number, a.organization_name, a.organization_country, a.rir_registry,
+        a.asn_type
     FROM active
     JOIN asn_inventory AS a ON a.asn_number = active.current_asn
 ),
@@ -43,6 +44,9 @@ SELECT day, 'asn_inventory', 'rir_registry', COUNT(*), COUNT(NULLIF(rir_registry
 FROM networks GROUP BY day
 UNION ALL
 SELECT day, 'asn_inventory', 'organization_name', COUNT(*), COUNT(NULLIF(organization_name, ''))
+FROM networks GROUP BY day
+UNION ALL
+SELECT day, 'asn_inventory', 'asn_type', COUNT(*), COUNT(NULLIF(asn_type, 'UNKNOWN'))
 FROM networks GROUP BY day
 UNION ALL
 SELECT day, 'session_snapshots', 'snapshot_basis', COUNT(*), COUNT(NULLIF(snapshot_basis, ''))

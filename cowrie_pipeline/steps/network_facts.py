@@ -1,0 +1,194 @@
+"""Write what is known of networks: what is missing is filled in, and only a better source replaces what is there.
+
+Who is better is said in one place (`PRECEDENCE` in enrichment/merge.py). The same source never replaces its own fact,
+and what it says meanwhile is in the network's document. What was replaced goes into `asn_fact_history`. A fact without
+a source is of before sources were kept: its source is found in the document, and a fact that no entry there says stays,
+since of nobody it cannot be said that somebody is better.
+
+Belongs here: which fact stays, and in which order networks are written.
+Does not belong here: whom to ask (enrichment/cascade.py), addresses (inventories.py), types (network_types.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, Table, and_, func, or_, select, update
+
+from cowrie_pipeline.enrichment.cascade import KnownNetwork, NetworkFacts
+from cowrie_pipeline.enrichment.merge import IpType, rank, teller
+from cowrie_pipeline.enrichment.network_types import NetworkRules, NetworkType, ip_type_of
+from cowrie_pipeline.steps.network_types import classify_networks
+from cowrie_pipeline.warehouse.bulk import staged
+from cowrie_pipeline.warehouse.sql_files import read_sql
+from cowrie_pipeline.warehouse.tables import UtcDateTime, asn_fact_history, asn_inventory
+
+__all__ = ["incomplete_networks", "write_networks"]
+
+# Each fact of a network: its column, that of its source, and what merge.py calls it.
+_FACTS = (
+    ("organization_name", "organization_source", "organization"),
+    ("organization_country", "organization_country_source", "network_country"),
+    ("rir_registry", "rir_registry_source", "rir"),
+)
+_FACT_COLUMNS = tuple(name for column, source, _ in _FACTS for name in (column, source))
+_TYPE_COLUMNS = ("asn_type", "asn_type_basis", "is_known_hosting", "is_known_vpn")
+_HISTORY_COLUMNS = ("asn_number", "field", "replaced_at", "old_value", "old_source", "new_value", "new_source")
+_TYPES_THAT_SAY = tuple(kind.value for kind in NetworkType if ip_type_of(kind) is not None)
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """The facts and sources that a row has from now on, as `_FACT_COLUMNS`, and rows of the history of what goes."""
+
+    asn: int
+    facts: tuple[str | None, ...]
+    replaced: tuple[tuple[Any, ...], ...]
+
+
+def write_networks(
+    connection: Connection, networks: Sequence[NetworkFacts], *, rules: NetworkRules, now: datetime
+) -> dict[int, IpType]:
+    """Write what the cascade knows of networks; return what each that says anything says of its addresses.
+
+    New rows come classified; those whose name changed or that have no type yet are classified again.
+
+    Args:
+        connection: a transaction that writes inventories (`Warehouse.begin(lock="facts")`).
+        networks: what is known, in the order of their numbers.
+        rules: of what type a network is.
+        now: time of the work, UTC.
+    """
+    kinds = {name: asn_inventory.c[name].type for name in ("asn_number", *_FACT_COLUMNS, "enrichment", *_TYPE_COLUMNS)}
+    rows = (_row(network, rules, now) for network in networks)
+    with staged(connection, "staged_networks", kinds | {"met_at": UtcDateTime()}, rows) as met:
+        _lock(connection, met)
+        unclassified = _replace_facts(connection, met, now)
+        connection.exec_driver_sql(read_sql("transforms/write_networks", connection.dialect.name).statement)
+        if unclassified:
+            classify_networks(connection, unclassified, rules=rules, now=now)
+        types = connection.execute(
+            select(asn_inventory.c.asn_number, asn_inventory.c.asn_type)
+            .join(met, met.c.asn_number == asn_inventory.c.asn_number)
+            .where(asn_inventory.c.asn_type.in_(_TYPES_THAT_SAY))
+        )
+        return {asn: says for asn, asn_type in types if (says := ip_type_of(asn_type)) is not None}
+
+
+def incomplete_networks(connection: Connection) -> list[KnownNetwork]:
+    """Return the networks of which a fact is not known, with their documents."""
+    table = asn_inventory.c
+    rows = connection.execute(
+        select(table.asn_number, table.enrichment)
+        .where(or_(*(table[column].is_(None) for column, _, _ in _FACTS)))
+        .order_by(table.asn_number)
+    )
+    return [KnownNetwork(asn, document) for asn, document in rows]
+
+
+def _row(network: NetworkFacts, rules: NetworkRules, now: datetime) -> tuple[Any, ...]:
+    kind = rules.classify(network.asn, network.organization)
+    return (
+        network.asn,
+        network.organization,
+        network.organization_source,
+        network.country,
+        network.country_source,
+        network.rir,
+        network.rir_source,
+        _encode(network.enrichment).decode() if network.enrichment else None,
+        kind.asn_type.value,
+        *kind[1:],
+        now,
+    )
+
+
+def _lock(connection: Connection, met: Table) -> None:
+    """Lock the rows of the networks met, in the order of their numbers, in which they are written below.
+
+    So a writer that does not hold the lock of all writers waits, and none waits for one that waits for it. SQLite has
+    one writer, and nothing to lock.
+    """
+    if connection.dialect.name == "postgresql":
+        locked = (
+            select(asn_inventory.c.asn_number)
+            .join(met, met.c.asn_number == asn_inventory.c.asn_number)
+            .order_by(asn_inventory.c.asn_number)
+            .with_for_update(of=asn_inventory)
+            .subquery()
+        )
+        connection.execute(select(func.count()).select_from(locked))
+
+
+def _replace_facts(connection: Connection, met: Table, now: datetime) -> list[int]:
+    """Let better sources replace facts of the networks met; return the networks that have to be classified again."""
+    unclassified = []
+    decisions = []
+    for row in _contested(connection, met):
+        decision = _decide(row, now)
+        if decision.facts != tuple(row[name] for name in _FACT_COLUMNS):
+            decisions.append(decision)
+        is_renamed = any(field == "organization_name" for _, field, *_ in decision.replaced)
+        if row["asn_type"] is None or row["organization_name"] is None or is_renamed:
+            unclassified.append(row["asn_number"])
+    replaced = [each for decision in decisions for each in decision.replaced]
+    if replaced:
+        kinds = {name: asn_fact_history.c[name].type for name in _HISTORY_COLUMNS}
+        with staged(connection, "replaced_facts", kinds, replaced):
+            connection.exec_driver_sql(read_sql("transforms/note_replaced_facts", connection.dialect.name).statement)
+    if decisions:
+        kinds = {name: asn_inventory.c[name].type for name in ("asn_number", *_FACT_COLUMNS, "updated_at")}
+        rows = ((each.asn, *each.facts, now) for each in decisions)
+        with staged(connection, "decided_facts", kinds, rows) as decided:
+            values = {name: decided.c[name] for name in (*_FACT_COLUMNS, "updated_at")}
+            connection.execute(
+                update(asn_inventory).where(asn_inventory.c.asn_number == decided.c.asn_number).values(values)
+            )
+    return unclassified
+
+
+def _decide(row: RowMapping, now: datetime) -> _Decision:
+    """Decide which facts of a row stay and which are replaced; what is missing is not filled in here."""
+    facts: list[str | None] = []
+    replaced = []
+    for column, of_source, field in _FACTS:
+        value, source = row[column], row[of_source]
+        new_value, new_source = row[f"new_{column}"], row[f"new_{of_source}"]
+        if value is not None and source is None:
+            source = teller(field, value, row["enrichment"])
+        if value is not None and new_value is not None and _is_better(field, new_source, source, value == new_value):
+            if value != new_value:
+                replaced.append((row["asn_number"], column, now, value, source, new_value, new_source))
+            value, source = new_value, new_source
+        facts += [value, source]
+    return _Decision(row["asn_number"], tuple(facts), tuple(replaced))
+
+
+def _is_better(field: str, new_source: str, source: str | None, confirms: bool) -> bool:
+    """Whether a source takes a fact over: from a lesser one, and from nobody only what it says too."""
+    return confirms if source is None else rank(field, new_source) < rank(field, source)
+
+
+def _contested(connection: Connection, met: Table) -> Iterator[RowMapping]:
+    """Yield the rows of networks met of which another source than before says a fact, or that want a new type.
+
+    Most networks are met with what is known of them, so these are few.
+    """
+    table = asn_inventory.c
+    others = [
+        and_(table[column].is_not(None), met.c[column].is_not(None), table[source].is_distinct_from(met.c[source]))
+        for column, source, _ in _FACTS
+    ]
+    named = and_(table.organization_name.is_(None), met.c.organization_name.is_not(None))
+    yield from connection.execute(
+        select(
+            *(table[name] for name in ("asn_number", *_FACT_COLUMNS, "asn_type", "enrichment")),
+            *(met.c[name].label(f"new_{name}") for name in _FACT_COLUMNS),
+        )
+        .join(met, met.c.asn_number == table.asn_number)
+        .where(or_(*others, named, table.asn_type.is_(None)))
+        .order_by(table.asn_number)
+    ).mappings()
