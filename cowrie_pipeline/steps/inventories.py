@@ -42,6 +42,7 @@ __all__ = [
     "enrich_addresses",
     "known_addresses",
     "look_up_addresses",
+    "write_networks",
 ]
 
 _ADDRESSES_AT_ONCE = 20_000
@@ -226,7 +227,7 @@ def known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator
 def _write(connection: Connection, result: CascadeResult, *, sources: str, now: datetime) -> None:
     dialect = connection.dialect.name
     address_kinds = {name: ip_inventory.c[name].type for name in _ADDRESS_COLUMNS}
-    network_kinds = {name: asn_inventory.c[name].type for name in _NETWORK_COLUMNS} | {"met_at": UtcDateTime()}
+    write_networks(connection, result.networks, now=now)
     with (
         staged(
             connection,
@@ -234,12 +235,6 @@ def _write(connection: Connection, result: CascadeResult, *, sources: str, now: 
             address_kinds,
             _address_rows(result.addresses, sources, now),
         ) as found,
-        staged(
-            connection,
-            "staged_networks",
-            network_kinds,
-            ((*_network_row(network), now) for network in result.networks),
-        ),
         staged(
             connection,
             "touched_networks",
@@ -257,8 +252,15 @@ def _write(connection: Connection, result: CascadeResult, *, sources: str, now: 
                 .distinct(),
             )
         )
-        for name in ("write_networks", "write_addresses", "confirm_origins", "note_origins", "recount_networks"):
+        for name in ("write_addresses", "confirm_origins", "note_origins", "recount_networks"):
             connection.exec_driver_sql(read_sql(f"transforms/{name}", dialect).statement)
+
+
+def write_networks(connection: Connection, networks: Sequence[NetworkFacts], *, now: datetime) -> None:
+    """Give networks their rows, and what is told of them where nothing is known yet."""
+    kinds = {name: asn_inventory.c[name].type for name in _NETWORK_COLUMNS} | {"met_at": UtcDateTime()}
+    with staged(connection, "staged_networks", kinds, ((*_network_row(network), now) for network in networks)):
+        connection.exec_driver_sql(read_sql("transforms/write_networks", connection.dialect.name).statement)
 
 
 def _address_rows(addresses: Sequence[EnrichedAddress], sources: str, now: datetime) -> Iterator[tuple[Any, ...]]:
