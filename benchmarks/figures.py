@@ -37,6 +37,8 @@ _SERVICES = {
 }
 # calls in so many seconds
 _PACE = (2_000, 5)
+_NETWORK_ADDRESSES = 1_680_000
+_NETWORKS = 5_432
 _REAL_DAYS = 30
 _CACHE_ENTRIES = 1_000_000
 # how many entries at once, how often, and the milliseconds that 95 % of the reads have to keep below
@@ -352,6 +354,36 @@ def read_cache(bench: Bench, dialect: str) -> Iterator[Row]:
             )
 
 
+def build_asn_inventory(bench: Bench, dialect: str) -> Iterator[Row]:
+    """Complete the inventory of networks from addresses: when every network lacks facts, and when none does."""
+    addresses = bench.inputs.count(_NETWORK_ADDRESSES)
+    networks = min(bench.inputs.count(_NETWORKS), addresses)
+    with bench.databases.fresh(dialect) as url:
+        run_task("fill_inventory", url=url, addresses=addresses, networks=networks)
+        before = run_task("count_by_network", url=url).result
+        first = run_task("build_networks", url=url)
+        again = run_task("build_networks", url=url)
+        after = run_task("count_by_network", url=url).result
+    if first.result["organizations"] != before["networks"] or again.result["recounted"]:
+        raise MeasureError(f"expected every network to be completed once, found {first.result}, then {again.result}")
+    counted = min(before["seconds"], after["seconds"])
+    for figure, built in (("build the ASN inventory", first), ("build it again", again)):
+        seconds = built.result["seconds"]
+        yield Row(
+            figure=f"{figure} from {addresses:,} addresses",
+            database=dialect,
+            value=seconds,
+            unit="s",
+            reference=counted,
+            reference_unit="s to count addresses by network",
+            ratio=seconds / counted,
+            ratio_of="times the count",
+            targets=(Target("at most 5", seconds / counted <= 5), Target("under 15 s", seconds < 15)),
+            peak_mb=built.peak_mb,
+            details={name: built.result[name] for name in ("networks", "organizations", "recounted", "cpu_seconds")},
+        )
+
+
 def materialize_real_days(bench: Bench, dialect: str) -> Iterator[Row | Skipped]:
     """Run the command line over real logs, from nothing to every asset, as a process."""
     try:
@@ -403,5 +435,6 @@ FIGURES: Mapping[str, Callable[[Bench, str], Iterator[Row | Skipped]]] = {
     "cymru": enrich_by_cymru,
     "cascade": enrich_by_services,
     "cache": read_cache,
+    "networks": build_asn_inventory,
     "materialize": materialize_real_days,
 }

@@ -23,9 +23,12 @@ from typing import Any, BinaryIO, cast
 from sqlalchemy import event, func, select
 
 from benchmarks.inputs import DAYS, FIRST_DAY
+from benchmarks.made_inventory import make_inventory
 from cowrie_pipeline.enrichment.build import build_enrichment
+from cowrie_pipeline.enrichment.network_types import read_network_rules
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.asn_inventory_build import build_asn_inventory
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.inventories import due_addresses, enrich_addresses
 from cowrie_pipeline.steps.raw_sessions import load_days
@@ -254,6 +257,47 @@ def read_cache(*, url: str, entries: int, at_once: int, times: int) -> Numbers:
     return {"median_ms": parts[9] * 1000, "p95_ms": parts[18] * 1000, "reads": times}
 
 
+def fill_inventory(*, url: str, addresses: int, networks: int) -> Numbers:
+    """Make addresses in networks of which nothing is known but what the addresses' documents say."""
+    started = perf_counter()
+    make_inventory(Warehouse(url), addresses=addresses, networks=networks, first_seen=_ALL_DAYS.start, now=_NOW)
+    return {"seconds": perf_counter() - started}
+
+
+def count_by_network(*, url: str) -> Numbers:
+    """Count the addresses of each network, nothing else: what building the inventory of networks is held against."""
+    counted = (
+        select(ip_inventory.c.current_asn, func.count())
+        .where(ip_inventory.c.current_asn.is_not(None))
+        .group_by(ip_inventory.c.current_asn)
+    )
+    with Warehouse(url).read() as connection:
+        connection.execute(select(func.count()).select_from(asn_inventory)).all()  # the connection is open now
+        started = perf_counter()
+        networks = connection.execute(counted).all()
+        return {
+            "seconds": perf_counter() - started,
+            "networks": len(networks),
+            "addresses": sum(count for _, count in networks),
+        }
+
+
+def build_networks(*, url: str) -> Numbers:
+    """Complete the inventory of networks from the addresses."""
+    warehouse = Warehouse(url)
+    with warehouse.read() as connection:
+        connection.execute(select(func.count()).select_from(asn_inventory)).all()  # the connection is open now
+    started, cpu_before = perf_counter(), _cpu_seconds()
+    report = build_asn_inventory(warehouse, rules=read_network_rules(), now=_NOW)
+    return {
+        "seconds": perf_counter() - started,
+        "cpu_seconds": _cpu_seconds() - cpu_before,
+        "networks": report.networks,
+        "organizations": report.organizations,
+        "recounted": report.recounted,
+    }
+
+
 def _cached_key(number: int) -> str:
     return f"{number >> 24 & 255}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
@@ -279,6 +323,9 @@ _TASKS: dict[str, Callable[..., Numbers]] = {
         name_server,
         fill_cache,
         read_cache,
+        fill_inventory,
+        count_by_network,
+        build_networks,
     )
 }
 

@@ -120,6 +120,29 @@ def migrate_cache(
     raise typer.Exit(guarded(lambda: work(settings, folder, dry_run=dry_run, as_json=as_json)))
 
 
+@app.command(epilog="Example: cowrie-enrich build-asn-inventory --dry-run --db sqlite:////srv/cowrie.db")
+def build_asn_inventory(
+    batch_size: Annotated[int, typer.Option(min=1, help="How many networks are written in one transaction.")] = 1_000,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing, and say what would be.")] = False,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Complete the inventory of networks from the addresses in the database, for databases filled before.
+
+    Facts that a network lacks are taken from what most of its addresses' documents say, and all counts are counted
+    again; a fact that is there is never replaced. Asks nobody. The same command again finds nothing to do, and goes on
+    where one that was stopped had come to. Malformed documents are skipped, counted and named.
+    """
+    from cowrie_pipeline.cli.build_asn_inventory import build_networks
+
+    settings = settings_for(db)
+    raise typer.Exit(
+        guarded(
+            lambda: build_networks(settings, batch_size=batch_size, dry_run=dry_run, as_json=as_json, quiet=as_json)
+        )
+    )
+
+
 @cache.command()
 def stats(
     days: Annotated[int, typer.Option(min=1, help="How many days of use are shown, today included.")] = 14,

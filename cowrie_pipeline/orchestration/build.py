@@ -12,6 +12,7 @@ from cowrie_pipeline.orchestration.assets import (
     build_inventories,
     build_password_exposure,
     build_raw_sessions,
+    build_reconciled_inventories,
     build_session_snapshots,
     build_stale_enrichment,
 )
@@ -46,7 +47,7 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
             build_password_exposure(partitions),
         ]
     parts: dict[str, Any] = {
-        "assets": [*of_days, build_downloaded_lists(), build_stale_enrichment()],
+        "assets": [*of_days, build_downloaded_lists(), build_stale_enrichment(), build_reconciled_inventories()],
         "asset_checks": build_checks(partitions),
         "jobs": [
             dg.define_asset_job(

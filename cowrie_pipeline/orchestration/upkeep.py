@@ -1,4 +1,4 @@
-"""Jobs and schedules that keep what is known in order: downloaded lists, expired facts, the memory of look-ups.
+"""Jobs and schedules that keep what is known in order: lists, expired facts, stored counts, the memory of look-ups.
 
 They run by default as soon as Dagster's daemon does: nobody misses them until lists are old and the cache has grown,
 and where nothing is configured, or COWRIE_OFFLINE is set, they find nothing to do. Each can be switched off in the UI.
@@ -14,11 +14,12 @@ from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.warehouse.cache_care import clean_up
 
-__all__ = ["CLEAN_UP_JOB", "LISTS_JOB", "STALE_JOB", "build_upkeep"]
+__all__ = ["CLEAN_UP_JOB", "LISTS_JOB", "RECONCILE_JOB", "STALE_JOB", "build_upkeep"]
 
 LISTS_JOB = "refresh_lists"
 STALE_JOB = "refresh_stale_enrichment"
 CLEAN_UP_JOB = "clean_up_cache"
+RECONCILE_JOB = "reconcile_inventories"
 
 
 @dg.op(description="Remove remembered look-ups that expired longer than COWRIE_CACHE_KEEP_DAYS ago, some at a time.")
@@ -64,6 +65,14 @@ def build_upkeep() -> list[dg.ScheduleDefinition]:
             ),
         ),
         _schedule("7 4 * * *", clean_up_cache),
+        _schedule(
+            "37 4 * * *",
+            dg.define_asset_job(
+                RECONCILE_JOB,
+                selection=["reconciled_inventories"],
+                description="Count everything that is stored of addresses and networks again; report and mend drift.",
+            ),
+        ),
     ]
 
 

@@ -5,14 +5,15 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from cowrie_pipeline.orchestration.assets.reconciled_inventories import DRIFT_CHECK
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.partitions import daily_partitions
-from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, STALE_JOB
+from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import all_checks
 from cowrie_pipeline_tests.orchestration.definitions_text import SNAPSHOT, START_DATE, describe, present
 
-WITHOUT_DAYS = ("downloaded_lists", "stale_enrichment")
+WITHOUT_DAYS = ("downloaded_lists", "reconciled_inventories", "stale_enrichment")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,9 @@ def test_every_asset_says_what_it_is(definitions: dg.Definitions) -> None:
 def test_every_check_is_of_an_asset_that_exists_and_says_what_should_be_so(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     keys = {(each.asset_key.to_user_string(), each.name) for each in graph.asset_check_keys}
-    assert keys == {(check.asset, check.name) for check in all_checks()}
+    # that one is told by the work itself, before it mends what it found
+    of_work = {("reconciled_inventories", DRIFT_CHECK)}
+    assert keys == {(check.asset, check.name) for check in all_checks()} | of_work
     for key in graph.asset_check_keys:
         assert key.asset_key in graph.get_all_asset_keys()
         assert len(graph.get_check_spec(key).description or "") > 20, key
@@ -80,7 +83,7 @@ def test_the_daily_job_has_every_asset_of_days_and_all_its_checks(definitions: d
 
 def test_upkeep_runs_by_default_and_the_daily_job_waits_to_be_started(definitions: dg.Definitions) -> None:
     schedules = {each.job_name: each for each in definitions.schedules or () if isinstance(each, dg.ScheduleDefinition)}
-    assert set(schedules) == {LISTS_JOB, STALE_JOB, CLEAN_UP_JOB}
+    assert set(schedules) == {LISTS_JOB, STALE_JOB, CLEAN_UP_JOB, RECONCILE_JOB}
     jobs = {job.name for job in definitions.resolve_all_job_defs()}
     for name, schedule in schedules.items():
         assert name in jobs

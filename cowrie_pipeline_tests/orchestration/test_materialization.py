@@ -18,9 +18,10 @@ from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
 from cowrie_pipeline.orchestration import resources
 from cowrie_pipeline.orchestration.assets import session_snapshots
+from cowrie_pipeline.orchestration.assets.reconciled_inventories import DRIFT_CHECK
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.runs import _end_runs_of_dead_processes, materialize
-from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, STALE_JOB
+from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
@@ -43,7 +44,7 @@ ALL_ASSETS = {
 # one session on the first day, two on the second, none on the third, three on the fourth
 SESSIONS = {"2026-03-01": 1, "2026-03-02": 2, "2026-03-03": 0, "2026-03-04": 3}
 DAYS = span("2026-03-01", "2026-03-04")
-UPKEEP = (LISTS_JOB, STALE_JOB, CLEAN_UP_JOB)
+UPKEEP = (LISTS_JOB, STALE_JOB, CLEAN_UP_JOB, RECONCILE_JOB)
 # Its SHA-1 is among those that the made service has seen in leaks.
 LEAKED = "lauragpe"
 SECRET = "n0body-sh0uld-read-this"
@@ -288,6 +289,30 @@ def test_stale_addresses_are_looked_up_again_as_many_as_the_run_is_told(
         (metadata,) = metadata_of(result, "stale_enrichment").values()
         due.append((metadata["dagster/row_count"].value, metadata["still_due"].value))
     assert due == [(4, 2), (2, 0), (0, 0)]
+
+
+def test_drift_fails_the_check_of_the_reconciliation_and_is_mended(
+    pipeline: Settings, instance: dg.DagsterInstance
+) -> None:
+    assert run_assets(instance, pipeline, "2026-03-01", "2026-03-04").success
+    result = run_job(instance, pipeline, RECONCILE_JOB)
+    assert result.success
+    assert evaluations(result)[DRIFT_CHECK].passed
+    execute(pipeline, "UPDATE ip_inventory SET session_count = 77 WHERE ip_address = '198.51.2.1'")
+    result = run_job(instance, pipeline, RECONCILE_JOB)
+    assert result.success  # told, and nothing is kept from running
+    check = evaluations(result)[DRIFT_CHECK]
+    assert (check.passed, check.blocking, check.severity) == (False, False, dg.AssetCheckSeverity.ERROR)
+    assert check.metadata["rows_at_fault"].value == 1
+    shown = check.metadata["first_rows"]
+    assert isinstance(shown, dg.TableMetadataValue)
+    assert [dict(record.data) for record in shown.records] == [
+        {"table": "ip_inventory", "key": "198.51.2.1", "column": "session_count", "stored": 77, "counted": 1}
+    ]
+    (metadata,) = metadata_of(result, "reconciled_inventories").values()
+    assert metadata["mended"].value == {"ip_inventory.session_count": 1}
+    assert metadata["movement"].value["networks_appeared"] == 0
+    assert evaluations(run_job(instance, pipeline, RECONCILE_JOB))[DRIFT_CHECK].passed
 
 
 def test_what_is_long_expired_is_removed_by_a_job(pipeline: Settings, instance: dg.DagsterInstance) -> None:

@@ -6,6 +6,7 @@ from cowrie_pipeline.orchestration.assets.file_reputation import build_file_repu
 from cowrie_pipeline.orchestration.assets.inventories import build_inventories
 from cowrie_pipeline.orchestration.assets.password_exposure import build_password_exposure
 from cowrie_pipeline.orchestration.assets.raw_sessions import build_raw_sessions
+from cowrie_pipeline.orchestration.assets.reconciled_inventories import build_reconciled_inventories
 from cowrie_pipeline.orchestration.assets.session_snapshots import build_session_snapshots
 from cowrie_pipeline.orchestration.assets.stale_enrichment import build_stale_enrichment
 
@@ -16,6 +17,7 @@ __all__ = [
     "build_inventories",
     "build_password_exposure",
     "build_raw_sessions",
+    "build_reconciled_inventories",
     "build_session_snapshots",
     "build_stale_enrichment",
 ]

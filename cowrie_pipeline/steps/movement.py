@@ -1,0 +1,80 @@
+"""What moved in a span of days: addresses between networks and countries, networks that came and went.
+
+Belongs here: the parts of the report. Does not belong here: what each part means (the headers in sql/reports/).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.warehouse.sql_files import read_sql
+from cowrie_pipeline.warehouse.statements import with_parameters
+
+__all__ = ["Moved", "MovementReport", "last_week", "report_movement"]
+
+_NO_LIMIT = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One part of the report: how many rows there are, and the first of them with their columns."""
+
+    total: int
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MovementReport:
+    """What moved in `days`.
+
+    `differing` is, by fact (`network`, `country`, `ip_type`), the share of the days' snapshots that differ from what is
+    known now, from 0 to 1; a fact that no snapshot has is left out.
+    """
+
+    days: DayRange
+    addresses: Moved
+    countries: Moved
+    appeared: Moved
+    vanished: Moved
+    differing: Mapping[str, float] = field(default_factory=dict)
+
+
+def last_week(now: datetime) -> DayRange:
+    """Return the seven days before that of `now`, which are over."""
+    yesterday = now.astimezone(UTC).date() - timedelta(days=1)
+    return DayRange(yesterday - timedelta(days=6), yesterday)
+
+
+def report_movement(connection: Connection, days: DayRange, *, limit: int = 10) -> MovementReport:
+    """Report what moved in `days`, with at most `limit` rows of each part."""
+    parameters: dict[str, Any] = {
+        "earlier_first_day": days.first - timedelta(days=len(days)),
+        "first_day": days.first,
+        "last_day": days.last,
+        "start": days.start,
+        "end": days.end,
+    }
+
+    def part(name: str) -> Moved:
+        statement = read_sql(f"reports/{name}", connection.dialect.name).statement
+        counted = f"SELECT COUNT(*) FROM ({statement}) AS moved"  # noqa: S608 - a statement of ours
+        total = connection.execute(with_parameters(counted, **parameters, limit=_NO_LIMIT)).scalar_one()
+        found = connection.execute(with_parameters(statement, **parameters, limit=limit))
+        return Moved(total, tuple(found.keys()), tuple(tuple(row) for row in found))
+
+    differing = connection.execute(
+        with_parameters(read_sql("reports/snapshots_that_differ", connection.dialect.name).statement, **parameters)
+    )
+    return MovementReport(
+        days,
+        addresses=part("moved_addresses"),
+        countries=part("changed_countries"),
+        appeared=part("networks_appeared"),
+        vanished=part("networks_vanished"),
+        differing={row.fact: float(row.share) for row in differing if row.share is not None},
+    )
