@@ -2,7 +2,7 @@
 
 A file's header says everything about its report: `title`, `question`, `parameters`, `columns` with their types (SQLite
 knows neither days nor truth values, and PostgreSQL sums to decimals), `span` (the days meant where none are named),
-`interactive` (which mark of speed it is held to), `asset` (in whose metadata it is shown) and `plot`.
+`interactive` (which mark of speed it is held to), `asset` (those in whose metadata it is shown) and `plot`.
 
 Belongs here: the catalogue, running a report, and its rows as a data frame.
 Does not belong here: how a report is shown (cli/, orchestration/).
@@ -123,8 +123,13 @@ class ReportSpec:
     columns: tuple[ReportColumn, ...]
     span: Span
     interactive: Interactive
-    asset: str | None
+    assets: tuple[str, ...]
     plot: Plot | None
+
+    @property
+    def is_by_day(self) -> bool:
+        """Whether each row is of one day, which the first column names."""
+        return self.columns[0] == ReportColumn("day", Kind.DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,7 @@ def _spec(name: str, file: SqlFile) -> ReportSpec:
         columns=columns,
         span=Span(header.get("span", Span.ALL)),
         interactive=Interactive(header["interactive"]),
-        asset=header.get("asset"),
+        assets=tuple(name.strip() for name in header.get("asset", "").split(",") if name.strip()),
         plot=_plot(header["plot"], {column.name for column in columns}) if "plot" in header else None,
     )
 

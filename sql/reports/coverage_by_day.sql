@@ -3,7 +3,7 @@
 -- parameters: first_day, last_day, start, end
 -- columns: day day, asset text, field text, total integer, known integer
 -- interactive: no
--- asset: ip_inventory
+-- asset: ip_inventory, asn_inventory, session_snapshots
 --
 -- A value counts as known if it says something: not NULL, not '', not 'XX'. Bogons have no place and no network, and do
 -- not count. The addresses and networks of a day are those of its sessions.

@@ -3,7 +3,6 @@
 -- parameters: first_day, last_day, start, end
 -- columns: day day, source text, status text, looked_up integer
 -- interactive: no
--- asset: ip_inventory
 --
 -- Of addresses and networks those sources count that could be asked when the address was looked up last: what one left
 -- behind that is off by now says nothing of today. Passwords are in no table by hash and day, so those count that were

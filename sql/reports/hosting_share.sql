@@ -4,7 +4,7 @@
 -- columns: asn_type text, is_known_hosting boolean, networks integer, sessions integer, share number, logins integer,
 --   successful_logins integer, downloads integer
 -- interactive: join
--- asset: asn_inventory
+-- asset: asn_session_counts
 -- plot: share by asn_type
 --
 -- The network is that at attack time, by snapshot; its type is what is known of it now. `share` is of all sessions of

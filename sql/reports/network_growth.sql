@@ -12,9 +12,9 @@
 -- the difference, negative for networks that attack less; `ratio` is sessions by sessions before, and NULL for a
 -- network that did not come before.
 SELECT
-    both.asn_number, a.organization_name, a.organization_country, a.asn_type, both.sessions, both.sessions_before,
-    both.sessions - both.sessions_before AS growth,
-    CAST(both.sessions AS DOUBLE PRECISION) / NULLIF(both.sessions_before, 0) AS ratio
+    c.asn_number, a.organization_name, a.organization_country, a.asn_type, c.sessions, c.sessions_before,
+    c.sessions - c.sessions_before AS growth,
+    CAST(c.sessions AS DOUBLE PRECISION) / NULLIF(c.sessions_before, 0) AS ratio
 FROM (
     SELECT
         asn_number, SUM(CASE WHEN day >= :first_day THEN sessions ELSE 0 END) AS sessions,
@@ -22,7 +22,7 @@ FROM (
     FROM asn_session_counts
     WHERE day BETWEEN :earlier_first_day AND :last_day AND asn_number <> 0
     GROUP BY asn_number
-) AS both
-JOIN asn_inventory AS a ON a.asn_number = both.asn_number
-ORDER BY growth DESC, both.sessions DESC, both.asn_number
+) AS c
+JOIN asn_inventory AS a ON a.asn_number = c.asn_number
+ORDER BY growth DESC, c.sessions DESC, c.asn_number
 LIMIT :limit

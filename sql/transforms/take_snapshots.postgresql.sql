@@ -50,20 +50,22 @@ FROM (
                     ABS(EXTRACT(EPOCH FROM i.looked_up_at - s.first_event_at)) * 1000000 AS distance,
                     i.enrichment_state = 'complete' AND i.looked_up_at <= s.first_event_at
                         AND s.first_event_at <= i.enrichment_due_at AS was_valid,
-                    (
-                        SELECT h.asn_number
-                        FROM ip_asn_history AS h
-                        WHERE h.ip_address = s.source_ip
-                          AND h.observed_from <= s.first_event_at
-                          AND s.first_event_at <= h.last_confirmed
-                        ORDER BY h.observed_from DESC
-                        LIMIT 1
-                    ) AS historical_asn
+                    h.asn_number AS historical_asn
                 FROM session_summaries AS s
                 JOIN (
                     SELECT ip_inventory.*, COALESCE(asn_last_verified, enrichment_updated_at) AS looked_up_at
                     FROM ip_inventory
                 ) AS i ON i.ip_address = s.source_ip
+                -- a subquery among the columns would be run once for each place where its value is used
+                LEFT JOIN LATERAL (
+                    SELECT span.asn_number
+                    FROM ip_asn_history AS span
+                    WHERE span.ip_address = s.source_ip
+                      AND span.observed_from <= s.first_event_at
+                      AND s.first_event_at <= span.last_confirmed
+                    ORDER BY span.observed_from DESC
+                    LIMIT 1
+                ) AS h ON TRUE
                 WHERE s.first_event_at >= :start AND s.first_event_at < :end
                   AND s.snapshot_at IS NULL
                   AND (

@@ -72,6 +72,8 @@ FROM (
                     i.enrichment_state = 'complete'
                     OR (i.enrichment_state = 'partial' AND s.first_event_at < :patience)
                   )
+                -- else the subquery would be run once for each place where its value is used
+                LIMIT -1
             ) AS waiting
         ) AS known
     ) AS picture
