@@ -91,7 +91,7 @@ def _complete_report(incomplete: str) -> list[tuple[str, str]]:
 def report(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", autocompletion=_complete_report, help="Which; without it all are listed."),
+        typer.Argument(metavar="NAME", autocompletion=_complete_report, help="Which; without it all are listed."),
     ] = None,
     first: Annotated[
         date | None, typer.Option("--from", metavar="DAY", parser=parse_day, help="First day. Default: the report's.")
