@@ -210,7 +210,15 @@ def test_a_file_that_cannot_be_written_is_told_in_one_line(url: str, tmp_path: P
 def test_csv_on_a_terminal_is_harmless_and_parquet_is_refused(url: str, tmp_path: Path) -> None:
     def on_terminal(form: str) -> tuple[int, bytes]:
         ours, theirs = pty.openpty()
-        command = [SCRIPTS / "cowrie-pipeline", "report", "top_networks_by_sessions", "--format", form, "--db", url]
+        command = [
+            str(SCRIPTS / "cowrie-pipeline"),
+            "report",
+            "top_networks_by_sessions",
+            "--format",
+            form,
+            "--db",
+            url,
+        ]
         with subprocess.Popen(
             command, cwd=tmp_path, env=environment(tmp_path, TERM="dumb"), stdout=theirs, stderr=subprocess.PIPE
         ) as process:

@@ -247,13 +247,29 @@ FAULTS = [
     fault("network_counts", "UPDATE asn_inventory SET unique_ip_count = 0 WHERE asn_number = 15169"),
     fault("network_counts", "UPDATE asn_inventory SET last_seen = first_seen WHERE asn_number = 15169"),
     *(
-        fault("network_session_counts", f"UPDATE asn_session_counts SET {name} = {name} + 1 WHERE asn_number = 13335")
+        fault(
+            "network_session_counts",
+            f"UPDATE asn_session_counts SET {name} = {name} + 1 WHERE asn_number = 13335",
+            also="" if name == "unique_ips" else "network_session_totals",
+        )
         for name in ("unique_ips", "logins", "successful_logins", "commands", "downloads")
     ),
+    *(
+        fault("network_session_totals", f"UPDATE asn_session_totals SET {name} = {name} + 1 WHERE asn_number = 13335")
+        for name in ("sessions", "logins", "successful_logins", "commands", "downloads")
+    ),
+    fault("network_session_totals", "UPDATE asn_session_totals SET first_day = '2026-02-01' WHERE asn_number = 0"),
+    fault("network_session_totals", "DELETE FROM asn_session_totals WHERE asn_number = 15169"),
+    *(
+        fault("country_session_counts", f"UPDATE country_session_counts SET {name} = {name} + 1 WHERE country = ''")
+        for name in ("sessions", "logins", "successful_logins", "commands", "downloads")
+    ),
+    fault("country_session_counts", "DELETE FROM country_session_counts WHERE day = '2026-03-01'"),
+    fault("country_session_counts", "INSERT INTO country_session_counts (day, country) VALUES ('2026-03-02', 'JP')"),
     fault(
         "network_session_counts",
         "UPDATE asn_session_counts SET sessions = 0 WHERE asn_number = 13335",
-        also="network_totals",
+        also="network_totals network_session_totals",
     ),
     fault("network_session_counts", "DELETE FROM asn_session_counts WHERE asn_number = 0 AND day = '2026-03-02'"),
     fault(
