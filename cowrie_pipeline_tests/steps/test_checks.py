@@ -209,7 +209,9 @@ FAULTS = [
         "SELECT 1, session_id, sensor, source, source_ip, '2026-03-02 00:10:00.000000', last_event_at, is_closed, 2, 1,"
         " event_counts FROM session_summaries WHERE session_id = 'b'",
         at_fault=2,
-        also="session_counts address_counts network_session_counts country_session_counts coverage_of_session_snapshots",
+        also=(
+            "session_counts address_counts network_session_counts country_session_counts coverage_of_session_snapshots"
+        ),
     ),
     fault("events_in_sessions", "UPDATE loaded_days SET events = events + 1 WHERE day = '2026-03-02'"),
     fault("file_counts", "UPDATE file_reputation SET transfers = transfers + 1"),
