@@ -40,6 +40,11 @@ _PACE = (2_000, 5)
 _NETWORK_ADDRESSES = 1_680_000
 _NETWORKS = 5_432
 _REAL_DAYS = 30
+_SESSIONS, _ADDRESSES_OF_SESSIONS, _NETWORKS_OF_SESSIONS = 1_680_000, 300_000, 15_000
+_SNAPSHOT_SECONDS = 60
+# by which columns, and the milliseconds that 95 % of the queries have to keep below
+_QUERIES = {"snapshot": ("snapshot columns", 50), "join": ("joins", 250)}
+_QUERY_TIMES = 20
 _CACHE_ENTRIES = 1_000_000
 # how many entries at once, how often, and the milliseconds that 95 % of the reads have to keep below
 _CACHE_READS = ((1, 2_000, 1), (10_000, 60, 100))
@@ -384,6 +389,59 @@ def build_asn_inventory(bench: Bench, dialect: str) -> Iterator[Row]:
         )
 
 
+def snapshots_and_queries(bench: Bench, dialect: str) -> Iterator[Row]:
+    """Take the snapshots of a great many sessions, then run every interactive report over them."""
+    sessions = bench.inputs.count(_SESSIONS)
+    with bench.databases.fresh(dialect) as url:
+        run_task(
+            "make_sessions",
+            url=url,
+            sessions=sessions,
+            addresses=bench.inputs.count(_ADDRESSES_OF_SESSIONS),
+            networks=bench.inputs.count(_NETWORKS_OF_SESSIONS),
+        )
+        taken = run_task("snapshots", url=url)
+        counted = run_task("counts", url=url).result
+        queried = {kind: run_task("query", url=url, kind=kind, times=_QUERY_TIMES) for kind in _QUERIES}
+    done = taken.result
+    if sum(done["taken"].values()) != sessions or counted["sessions"] != sessions:
+        raise MeasureError(f"expected {sessions} snapshots and sessions counted, found {done} and {counted}")
+    yield Row(
+        figure=f"take {sessions:,} snapshots",
+        database=dialect,
+        value=done["seconds"],
+        unit="s",
+        reference=None,
+        reference_unit="",
+        ratio=None,
+        ratio_of="",
+        targets=(Target(f"under {_SNAPSHOT_SECONDS} s", done["seconds"] < _SNAPSHOT_SECONDS),),
+        peak_mb=taken.peak_mb,
+        details={
+            "snapshots_per_second": sessions / done["seconds"],
+            "seconds_to_count_all_days": counted["seconds"],
+            "cpu_seconds": done["cpu_seconds"],
+        },
+    )
+    for kind, measured in queried.items():
+        columns, limit_ms = _QUERIES[kind]
+        p95_ms = measured.result["p95_ms"]
+        slowest = max(p95_ms, key=p95_ms.__getitem__)
+        yield Row(
+            figure=f"queries by {columns}",
+            database=dialect,
+            value=p95_ms[slowest],
+            unit="ms at most in 95 %",
+            reference=None,
+            reference_unit="",
+            ratio=None,
+            ratio_of="",
+            targets=(Target(f"under {limit_ms} ms", p95_ms[slowest] < limit_ms),),
+            peak_mb=measured.peak_mb,
+            details={"slowest": slowest, "sessions": sessions, **p95_ms},
+        )
+
+
 def materialize_real_days(bench: Bench, dialect: str) -> Iterator[Row | Skipped]:
     """Run the command line over real logs, from nothing to every asset, as a process."""
     try:
@@ -436,5 +494,6 @@ FIGURES: Mapping[str, Callable[[Bench, str], Iterator[Row | Skipped]]] = {
     "cascade": enrich_by_services,
     "cache": read_cache,
     "networks": build_asn_inventory,
+    "reports": snapshots_and_queries,
     "materialize": materialize_real_days,
 }

@@ -24,15 +24,20 @@ from sqlalchemy import event, func, select
 
 from benchmarks.inputs import DAYS, FIRST_DAY
 from benchmarks.made_inventory import make_inventory
+from benchmarks.made_sessions import DAYS as MADE_DAYS
+from benchmarks.made_sessions import LOOKED_UP_AT, MadePlan, fill_sessions
 from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.enrichment.network_types import read_network_rules
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.asn_inventory_build import build_asn_inventory
+from cowrie_pipeline.steps.asn_session_counts import count_sessions
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.inventories import due_addresses, enrich_addresses
 from cowrie_pipeline.steps.raw_sessions import load_days
+from cowrie_pipeline.steps.reports import Span, all_reports, run_report
 from cowrie_pipeline.steps.scan_logs import scan_logs
+from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
@@ -298,6 +303,73 @@ def build_networks(*, url: str) -> Numbers:
     }
 
 
+def make_sessions(*, url: str, sessions: int, addresses: int, networks: int) -> Numbers:
+    """Fill a database with sessions that have no snapshot yet."""
+    warehouse = Warehouse(url)
+    started = perf_counter()
+    fill_sessions(warehouse, MadePlan(sessions, addresses, networks))
+    seconds = perf_counter() - started
+    _settle(warehouse)
+    return {"seconds": seconds}
+
+
+def snapshots(*, url: str) -> Numbers:
+    """Take the snapshots of all sessions, none of which has one."""
+    warehouse = Warehouse(url)
+    started, cpu_before = perf_counter(), _cpu_seconds()
+    with warehouse.begin(lock="facts") as connection:
+        report = take_snapshots(connection, MADE_DAYS, now=LOOKED_UP_AT)
+    seconds, cpu_seconds = perf_counter() - started, _cpu_seconds() - cpu_before
+    _settle(warehouse)
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "taken": report.taken, "waiting": report.waiting}
+
+
+def counts(*, url: str) -> Numbers:
+    """Count the sessions of all days, by network and by country."""
+    warehouse = Warehouse(url)
+    started = perf_counter()
+    with warehouse.begin(lock="facts") as connection:
+        report = count_sessions(connection, MADE_DAYS)
+    seconds = perf_counter() - started
+    _settle(warehouse)
+    return {"seconds": seconds, "sessions": sum(report.sessions.values())}
+
+
+def query(*, url: str, kind: str, times: int) -> Numbers:
+    """Run every interactive report of a kind over spans of several lengths, and say how long each took in 95 %.
+
+    A report of all days is run over a day, a week, a month and all days, one of a week over weeks, one of a day over
+    days, from places drawn anew each time; the length that takes longest counts.
+    """
+    warehouse = Warehouse(url)
+    random = Random(1)
+    lengths = {Span.ALL: (1, 7, 30, len(MADE_DAYS)), Span.WEEK: (7,), Span.DAY: (1,), Span.LOOK_UPS: (7,)}
+    p95_ms = {}
+    for spec in all_reports():
+        if spec.interactive != kind:
+            continue
+        for length in lengths[spec.span]:
+            seconds = []
+            # without the first, which reads pages that the others find in memory
+            for _ in range(times + 1):
+                first = MADE_DAYS.first + timedelta(days=random.randrange(len(MADE_DAYS) - length + 1))
+                days = DayRange(first, first + timedelta(days=length - 1))
+                with warehouse.read() as connection:
+                    started = perf_counter()
+                    run_report(connection, spec.name, days, limit=20)
+                    seconds.append(perf_counter() - started)
+            p95_ms[f"{spec.name}, {length} days"] = quantiles(seconds[1:], n=20)[18] * 1000
+    return {"p95_ms": p95_ms, "times": times}
+
+
+def _settle(warehouse: Warehouse) -> None:
+    """Do what autovacuum does within a minute or so of such work."""
+    if warehouse.dialect == "postgresql":
+        with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
+            connection.exec_driver_sql("CHECKPOINT")
+
+
 def _cached_key(number: int) -> str:
     return f"{number >> 24 & 255}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
@@ -326,6 +398,10 @@ _TASKS: dict[str, Callable[..., Numbers]] = {
         fill_inventory,
         count_by_network,
         build_networks,
+        make_sessions,
+        snapshots,
+        counts,
+        query,
     )
 }
 

@@ -50,6 +50,8 @@ ROWS = {
     "asn_fact_history": "a fact of a network that was replaced by that of a better source",
     "ip_country_changes": "a time at which an address's country became another",
     "asn_session_counts": "a day and a network, at attack time",
+    "asn_session_totals": "a network over all its days, at attack time",
+    "country_session_counts": "a day and a country, at attack time",
     "enrichment_documents": "one distinct enrichment document, stored once",
     "enrichment_cache": "the last outcome of one look-up at one service",
     "enrichment_cache_stats": "a service and a day: what was read from the cache and asked",

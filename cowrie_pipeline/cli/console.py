@@ -18,6 +18,7 @@ from rich.text import Text
 from cowrie_pipeline.observability.progress import listening
 
 __all__ = [
+    "ERR",
     "OUT",
     "fail",
     "harmless",

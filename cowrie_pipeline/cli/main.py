@@ -13,6 +13,7 @@ from cowrie_pipeline.cli.console import OUT, fail
 from cowrie_pipeline.cli.options import (
     DbOption,
     JsonOption,
+    ReportFormat,
     VersionOption,
     guarded,
     parse_day,
@@ -77,6 +78,61 @@ def status(db: DbOption = None, as_json: JsonOption = False) -> None:
 
     settings = settings_for(db)
     raise typer.Exit(guarded(lambda: show_status(settings, as_json=as_json)))
+
+
+def _complete_report(incomplete: str) -> list[tuple[str, str]]:
+    """Return the reports whose names begin so, for the shell."""
+    from cowrie_pipeline.steps.reports import all_reports
+
+    return [(spec.name, spec.title) for spec in all_reports() if spec.name.startswith(incomplete)]
+
+
+@app.command()
+def report(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", autocompletion=_complete_report, help="Which; without it all are listed."),
+    ] = None,
+    first: Annotated[
+        date | None, typer.Option("--from", metavar="DAY", parser=parse_day, help="First day. Default: the report's.")
+    ] = None,
+    last: Annotated[
+        date | None, typer.Option("--to", metavar="DAY", parser=parse_day, help="Last day. Default: the report's.")
+    ] = None,
+    as_format: Annotated[
+        ReportFormat | None,
+        typer.Option("--format", help="Default: what the name of the --output file ends with, or a table."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Rows at most. Default: 50 in a table, else all.")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME=VALUE", help="A parameter of the report's own; may be given again."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write this file. Default: standard output.")
+    ] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List all reports and the questions they answer.")] = False,
+    db: DbOption = None,
+) -> None:
+    """Answer a question about networks, addresses, countries or coverage over a span of days.
+
+    Example: cowrie-pipeline report top_networks_by_sessions --from 2026-11-01 --format csv --output networks.csv
+    """
+    from cowrie_pipeline.cli.report import list_reports, show_report
+
+    if list_all or name is None:
+        raise typer.Exit(list_reports(as_json=as_format is ReportFormat.JSON))
+    refuse_reversed_days(first, last)
+    settings = settings_for(db)
+    raise typer.Exit(
+        guarded(
+            lambda: show_report(
+                settings, name, first, last, as_format=as_format, limit=limit, values=values or (), output=output
+            )
+        )
+    )
 
 
 @app.command()

@@ -5,6 +5,7 @@ Belongs here: what more than one command line needs. Does not belong here: any o
 
 from collections.abc import Callable
 from datetime import date
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,7 +16,26 @@ from cowrie_pipeline.cli.console import OUT, fail
 from cowrie_pipeline.settings import Settings, SettingsError, export_settings
 from cowrie_pipeline.warehouse.engine import WarehouseError
 
-__all__ = ["DbOption", "JsonOption", "VersionOption", "guarded", "parse_day", "refuse_reversed_days", "settings_for"]
+__all__ = [
+    "DbOption",
+    "JsonOption",
+    "ReportFormat",
+    "VersionOption",
+    "guarded",
+    "parse_day",
+    "refuse_reversed_days",
+    "settings_for",
+]
+
+
+class ReportFormat(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
 
 DbOption = Annotated[
     str | None,

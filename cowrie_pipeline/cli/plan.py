@@ -8,8 +8,8 @@ from cowrie_pipeline.cli.console import in_words, print_json, print_line, print_
 from cowrie_pipeline.cli.database import open_filled
 from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.days import DayRange
-from cowrie_pipeline.steps.enrichment_plan import EnrichmentPlan, PlannedSource, days_with_sessions, plan_enrichment
+from cowrie_pipeline.steps.days import DayRange, days_with_sessions
+from cowrie_pipeline.steps.enrichment_plan import EnrichmentPlan, PlannedSource, plan_enrichment
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 
 __all__ = ["show_plan"]
@@ -26,7 +26,8 @@ _WORTHS = (
 def show_plan(settings: Settings, first: date | None, last: date | None, *, as_json: bool) -> int:
     """Print what a run over the days from `first` to `last` would ask; return the exit code."""
     with open_filled(settings) as warehouse:
-        days = _days(days_with_sessions(warehouse), first, last)
+        with warehouse.read() as connection:
+            days = _days(days_with_sessions(connection), first, last)
         if days is None:
             if as_json:
                 print_json({"database": warehouse.safe_url, "days": None, "sources": [], "first": []})

@@ -1,4 +1,4 @@
-"""Count sessions per network and day, as the networks were when they attacked.
+"""Count sessions per network and day, and per country and day, as both were when they attacked.
 
 A session counts on the day on which it began. Loading one day can change what began on another: a session that
 crosses midnight belongs to its first day, whichever day came first, and a line that came late can take from sessions
@@ -16,7 +16,12 @@ from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
-from cowrie_pipeline.warehouse.tables import asn_session_counts, session_days
+from cowrie_pipeline.warehouse.tables import (
+    asn_session_counts,
+    asn_session_totals,
+    country_session_counts,
+    session_days,
+)
 
 __all__ = ["CountsReport", "count_sessions"]
 
@@ -46,14 +51,16 @@ def count_sessions(connection: Connection, days: DayRange) -> CountsReport:
         )
         connection.execute(touched)
         connection.execute(delete(asn_session_counts).where(of_days))
+        connection.execute(delete(country_session_counts).where(country_session_counts.c.day.in_(counted)))
         span = DayRange(counted[0], counted[-1])
-        connection.execute(
-            with_parameters(
-                read_sql("transforms/count_sessions_by_network", dialect).statement, start=span.start, end=span.end
-            )
-        )
+        for name in ("count_sessions_by_network", "count_sessions_by_country"):
+            statement = read_sql(f"transforms/{name}", dialect).statement
+            connection.execute(with_parameters(statement, start=span.start, end=span.end))
         connection.execute(touched)
-        connection.exec_driver_sql(read_sql("transforms/total_sessions_of_networks", dialect).statement)
+        of_networks = asn_session_totals.c.asn_number.in_(select(networks.c.asn_number))
+        connection.execute(delete(asn_session_totals).where(of_networks))
+        for name in ("total_counts_of_networks", "total_sessions_of_networks"):
+            connection.exec_driver_sql(read_sql(f"transforms/{name}", dialect).statement)
     rows = connection.execute(
         select(
             asn_session_counts.c.day,

@@ -4,7 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-__all__ = ["DayRange", "contiguous", "day_start"]
+from sqlalchemy import Connection, func, select
+
+from cowrie_pipeline.warehouse.tables import session_days
+
+__all__ = ["DayRange", "contiguous", "day_start", "days_with_sessions"]
 
 _ONE_DAY = timedelta(days=1)
 
@@ -54,3 +58,9 @@ def contiguous(days: Iterable[date]) -> list[DayRange]:
         else:
             ranges.append(DayRange(day, day))
     return ranges
+
+
+def days_with_sessions(connection: Connection) -> DayRange | None:
+    """Return the span of all days that have sessions, None where there are none."""
+    first, last = connection.execute(select(func.min(session_days.c.day), func.max(session_days.c.day))).one()
+    return DayRange(first, last) if first is not None else None

@@ -16,7 +16,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, select
 
 from cowrie_pipeline.cowrie.passwords import sha1_of_stored
 from cowrie_pipeline.enrichment.build import Enrichment, SourceState
@@ -36,14 +36,13 @@ from cowrie_pipeline.steps.ledger import open_disk_cache
 from cowrie_pipeline.warehouse.allowances import AllowanceState, WarehouseAllowance
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
-from cowrie_pipeline.warehouse.tables import login_attempts, session_days, session_files
+from cowrie_pipeline.warehouse.tables import login_attempts, session_files
 
 __all__ = [
     "EnrichmentPlan",
     "PlannedAddress",
     "PlannedSource",
     "Subject",
-    "days_with_sessions",
     "plan_enrichment",
     "why_not_asked",
 ]
@@ -108,13 +107,6 @@ class EnrichmentPlan:
     passwords: int
     sources: tuple[PlannedSource, ...]
     first: tuple[PlannedAddress, ...]
-
-
-def days_with_sessions(warehouse: Warehouse) -> DayRange | None:
-    """Return the span of all days that have sessions, None where there are none."""
-    with warehouse.read() as connection:
-        first, last = connection.execute(select(func.min(session_days.c.day), func.max(session_days.c.day))).one()
-    return DayRange(first, last) if first is not None else None
 
 
 def why_not_asked(state: SourceState, settings: Settings) -> str | None:

@@ -46,7 +46,7 @@ def take_snapshots(connection: Connection, days: DayRange, *, now: datetime) -> 
         "patience": now - OBSERVED_WITHIN,
         "within": OBSERVED_WITHIN // timedelta(microseconds=1),
     }
-    for name in ("keep_documents", "take_snapshots", "seal_snapshots"):
+    for name in ("keep_documents", "take_snapshots"):
         connection.execute(with_parameters(read_sql(f"transforms/{name}", dialect).statement, **parameters))
     in_span = (session_summaries.c.first_event_at >= days.start) & (session_summaries.c.first_event_at < days.end)
     taken = connection.execute(

@@ -217,7 +217,7 @@ def cached_addresses(connection: Connection, country: str) -> list[CachedAddress
 
 def flagged_files(connection: Connection, *, since: datetime) -> list[FlaggedFile]:
     """Return the files of which VirusTotal said since a time that scanners call them malicious, the worst first."""
-    rows = _report(connection, "reports/flagged_files", {"fetched_at": UtcDateTime()}, since=since)
+    rows = _report(connection, "reports/flagged_files", {"fetched_at": UtcDateTime()}, start=since)
     return [FlaggedFile(*row) for row in rows]
 
 

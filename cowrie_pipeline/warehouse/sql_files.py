@@ -14,10 +14,11 @@ __all__ = ["SqlFile", "read_sql", "sql_files"]
 
 @dataclass(frozen=True, slots=True)
 class SqlFile:
-    """One statement and the `-- key: value` lines of its header."""
+    """One statement, the `-- key: value` lines of its header, and what follows them there after an empty line."""
 
     name: str
     header: dict[str, str]
+    notes: str
     statement: str
 
 
@@ -39,19 +40,24 @@ def read_sql(name: str, dialect: str) -> SqlFile:
     special = _root() / f"{name}.{dialect}.sql"
     path = special if special.exists() else _root() / f"{name}.sql"
     header: dict[str, str] = {}
+    notes: list[str] = []
     lines = path.read_text(encoding="utf-8").splitlines()
-    key = ""
+    key, in_notes = "", False
     for line in lines:
         if not line.startswith("--"):
             break
-        name_of, colon, value = line[2:].strip().partition(":")
-        if colon and name_of.isidentifier():
+        said = line[2:].strip()
+        name_of, colon, value = said.partition(":")
+        if in_notes or not said:
+            in_notes = True
+            notes.append(said)
+        elif colon and name_of.isidentifier():
             key = name_of
             header[key] = value.strip()
         elif key:
-            header[key] += " " + line[2:].strip()
+            header[key] += " " + said
     statement = "\n".join(line for line in lines if not line.startswith("--")).strip().rstrip(";")
-    return SqlFile(name, header, statement)
+    return SqlFile(name, header, " ".join(notes).strip(), statement)
 
 
 def sql_files(folder: str) -> list[str]:

@@ -11,7 +11,7 @@ from cowrie_pipeline.warehouse.tables import UtcDateTime
 __all__ = ["with_parameters"]
 
 # not `::`, PostgreSQL's cast
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+_PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 
 
 def with_parameters(statement: str, **parameters: Any) -> TextClause:

@@ -447,7 +447,32 @@ asn_session_counts = Table(
     _count("commands"),
     _count("downloads"),
 )
-Index(None, asn_session_counts.c.asn_number)
+Index(None, asn_session_counts.c.asn_number, asn_session_counts.c.day)
+
+asn_session_totals = Table(
+    "asn_session_totals",
+    metadata,
+    Column("asn_number", BigInteger, primary_key=True, autoincrement=False, comment="0: none known"),
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date, nullable=False),
+    _count("sessions"),
+    _count("logins"),
+    _count("successful_logins"),
+    _count("commands"),
+    _count("downloads"),
+)
+
+country_session_counts = Table(
+    "country_session_counts",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("country", String(2), primary_key=True, comment="'': none known"),
+    _count("sessions"),
+    _count("logins"),
+    _count("successful_logins"),
+    _count("commands"),
+    _count("downloads"),
+)
 
 enrichment_cache = Table(
     "enrichment_cache",

@@ -63,7 +63,10 @@ def test_a_dry_run_writes_nothing_and_again_changes_nothing(
     assert "nothing is written" in dry
     assert rows(warehouse, asn_inventory) == before
     first = run()
-    assert "0 were created, 2 were classified, 2 were recounted; were filled: organization 2, country 1, registry 1" in first
+    assert (
+        "0 were created, 2 were classified, 2 were recounted; were filled: organization 2, country 1, registry 1"
+        in first
+    )
     assert "8.8.4.4" in first
     assert "maxmind is a text" in first
     assert "nothing to change" in run()

@@ -23,6 +23,7 @@ from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.runs import _end_runs_of_dead_processes, materialize
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.reports import all_reports
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import enrichment_cache, session_summaries
@@ -125,6 +126,16 @@ def test_a_range_is_one_run_that_writes_on_each_day_what_is_true_of_that_day(
     assert addresses == SESSIONS
     previews = {day: len(made["preview"].records) for day, made in metadata_of(result, "raw_sessions").items()}
     assert previews == SESSIONS
+    for spec in all_reports():
+        for asset in spec.assets:
+            for metadata in metadata_of(result, asset).values():
+                assert isinstance(metadata[spec.name], dg.TableMetadataValue), spec.name
+                assert spec.plot is None or isinstance(metadata[f"{spec.name}_plot"], dg.MarkdownMetadataValue)
+    by_country = {
+        day: sum(record.data["sessions"] for record in made["countries"].records)
+        for day, made in metadata_of(result, "asn_session_counts").items()
+    }
+    assert by_country == SESSIONS
 
 
 def test_one_day_is_materialized_alone(pipeline: Settings, instance: dg.DagsterInstance) -> None:

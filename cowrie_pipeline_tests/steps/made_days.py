@@ -24,6 +24,8 @@ from cowrie_pipeline.warehouse.tables import (
     DETAIL_TABLES,
     asn_inventory,
     asn_session_counts,
+    asn_session_totals,
+    country_session_counts,
     enrichment_documents,
     ip_asn_history,
     ip_inventory,
@@ -44,6 +46,8 @@ FACT_TABLES = (
     asn_inventory,
     ip_asn_history,
     asn_session_counts,
+    asn_session_totals,
+    country_session_counts,
     enrichment_documents,
 )
 # what says when or in which order the work was done, and not what is so

@@ -187,7 +187,7 @@ FAULTS = [
         "coverage_of_session_snapshots",
         "UPDATE session_summaries SET snapshot_country = NULL",
         at_fault=2,
-        also="snapshots_unchanged",
+        also="snapshots_unchanged country_session_counts",
     ),
     fault("damaged_files", "UPDATE log_files SET damage = 'its end is missing' WHERE path LIKE '%more.json'"),
     fault(
@@ -209,7 +209,9 @@ FAULTS = [
         "SELECT 1, session_id, sensor, source, source_ip, '2026-03-02 00:10:00.000000', last_event_at, is_closed, 2, 1,"
         " event_counts FROM session_summaries WHERE session_id = 'b'",
         at_fault=2,
-        also="session_counts address_counts network_session_counts coverage_of_session_snapshots",
+        also=(
+            "session_counts address_counts network_session_counts country_session_counts coverage_of_session_snapshots"
+        ),
     ),
     fault("events_in_sessions", "UPDATE loaded_days SET events = events + 1 WHERE day = '2026-03-02'"),
     fault("file_counts", "UPDATE file_reputation SET transfers = transfers + 1"),
@@ -250,18 +252,42 @@ FAULTS = [
     fault("network_types", "UPDATE asn_inventory SET asn_type = 'SHOP' WHERE asn_number = 15169"),
     fault("network_counts", "UPDATE asn_inventory SET last_seen = first_seen WHERE asn_number = 15169"),
     *(
-        fault("network_session_counts", f"UPDATE asn_session_counts SET {name} = {name} + 1 WHERE asn_number = 13335")
+        fault(
+            "network_session_counts",
+            f"UPDATE asn_session_counts SET {name} = {name} + 1 WHERE asn_number = 13335",
+            also="" if name == "unique_ips" else "network_session_totals",
+        )
         for name in ("unique_ips", "logins", "successful_logins", "commands", "downloads")
     ),
+    *(
+        fault("network_session_totals", f"UPDATE asn_session_totals SET {name} = {name} + 1 WHERE asn_number = 13335")
+        for name in ("sessions", "logins", "successful_logins", "commands", "downloads")
+    ),
+    fault("network_session_totals", "UPDATE asn_session_totals SET first_day = '2026-02-01' WHERE asn_number = 0"),
+    fault("network_session_totals", "DELETE FROM asn_session_totals WHERE asn_number = 15169"),
+    *(
+        fault(
+            "country_session_counts",
+            f"UPDATE country_session_counts SET {name} = {name} + 1 WHERE country = '' AND day = '2026-03-02'",
+        )
+        for name in ("sessions", "logins", "successful_logins", "commands", "downloads")
+    ),
+    fault("country_session_counts", "DELETE FROM country_session_counts WHERE day = '2026-03-01'"),
+    fault("country_session_counts", "INSERT INTO country_session_counts (day, country) VALUES ('2026-03-02', 'JP')"),
     fault(
         "network_session_counts",
         "UPDATE asn_session_counts SET sessions = 0 WHERE asn_number = 13335",
-        also="network_totals",
+        also="network_totals network_session_totals",
     ),
-    fault("network_session_counts", "DELETE FROM asn_session_counts WHERE asn_number = 0 AND day = '2026-03-02'"),
+    fault(
+        "network_session_counts",
+        "DELETE FROM asn_session_counts WHERE asn_number = 0 AND day = '2026-03-02'",
+        also="network_session_totals",
+    ),
     fault(
         "network_session_counts",
         "INSERT INTO asn_session_counts (day, asn_number, sessions) VALUES ('2026-03-02', 13335, 0)",
+        also="network_session_totals",
     ),
     fault("network_totals", "UPDATE asn_inventory SET total_session_count = 0 WHERE asn_number = 15169"),
     fault(
@@ -272,7 +298,7 @@ FAULTS = [
     fault(
         "orphan_counted_networks",
         "UPDATE asn_session_counts SET asn_number = 999 WHERE asn_number = 13335",
-        also="network_session_counts network_totals",
+        also="network_session_counts network_session_totals network_totals",
     ),
     fault(
         "orphan_current_asn",
@@ -308,11 +334,15 @@ FAULTS = [
         fault(
             "session_counts",
             f"UPDATE session_summaries SET {name} = {name} + 1 WHERE session_id = 'a'",
-            also="network_session_counts",
+            also="network_session_counts country_session_counts",
         )
         for name in ("login_success_count", "login_failed_count", "command_count", "file_download_count")
     ),
-    fault("snapshots_unchanged", "UPDATE session_summaries SET snapshot_country = 'ZZ' WHERE session_id = 'a'"),
+    fault(
+        "snapshots_unchanged",
+        "UPDATE session_summaries SET snapshot_country = 'ZZ' WHERE session_id = 'a'",
+        also="country_session_counts",
+    ),
     fault("snapshots_unchanged", "UPDATE session_summaries SET snapshot_ip_type = 'VPN' WHERE session_id = 'a'"),
     fault("snapshots_unchanged", "UPDATE session_summaries SET snapshot_basis = 'observed' WHERE session_id = 'a'"),
     fault("snapshots_unchanged", "UPDATE session_summaries SET snapshot_document = NULL WHERE session_id = 'a'"),

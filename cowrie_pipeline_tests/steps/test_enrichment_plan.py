@@ -21,7 +21,6 @@ from cowrie_pipeline.steps.enrichment_plan import (
     PlannedSource,
     Subject,
     calls_of_a_run,
-    days_with_sessions,
     plan_enrichment,
     time_for,
 )
@@ -240,12 +239,6 @@ def test_a_source_that_is_not_asked_says_why(warehouse: Warehouse, tmp_path: Pat
         "pwned_passwords": None,
     }
     assert to_ask(plan) == {"cymru": 5, "pwned_passwords": 4}
-
-
-def test_the_days_are_those_of_sessions(warehouse: Warehouse, tmp_path: Path) -> None:
-    assert days_with_sessions(warehouse) is None
-    each_worth(warehouse, tmp_path)
-    assert days_with_sessions(warehouse) == span(DAY)
 
 
 # ---- budgets

@@ -1,6 +1,9 @@
 -- title: How many rows of each day know a field
 -- question: Which facts are missing, since when, and of how many?
 -- parameters: first_day, last_day, start, end
+-- columns: day day, asset text, field text, total integer, known integer
+-- interactive: no
+-- asset: ip_inventory, asn_inventory, session_snapshots
 --
 -- A value counts as known if it says something: not NULL, not '', not 'XX', not 'UNKNOWN'. Bogons have no place and no network, and do
 -- not count. The addresses and networks of a day are those of its sessions.

@@ -1,6 +1,8 @@
 -- title: What became of each source's look-ups of what a day had: addresses, their networks, files, passwords
 -- question: Which source answers, which knows nothing, which fails, and where did the budget end?
 -- parameters: first_day, last_day, start, end
+-- columns: day day, source text, status text, looked_up integer
+-- interactive: no
 --
 -- Of addresses and networks those sources count that could be asked when the address was looked up last: what one left
 -- behind that is off by now says nothing of today. Passwords are in no table by hash and day, so those count that were

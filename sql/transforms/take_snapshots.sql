@@ -6,62 +6,76 @@
 -- A snapshot is taken once every source has answered for the address; of a session older than `patience` also when
 -- some have not, if anything is known. `observed` and `historical` are tried in this order, `late` is what is left.
 -- The time of a look-up is that of the answer that gave the network: an address is gone through again long before its
--- answers expire. An answer that could not be renewed when it was due covers nothing after that.
+-- answers expire. An answer that could not be renewed when it was due covers nothing after that. The seal is all values
+-- as one text; it is written in the same statement, since a second one would write every row once more.
 UPDATE session_summaries
 SET
-    snapshot_asn = CASE
-        WHEN picture.basis = 'historical' THEN COALESCE(picture.historical_asn, picture.current_asn)
-        ELSE picture.current_asn
-    END,
-    -- what else is known belongs to the current network; of a former one only the number was kept
-    snapshot_country = CASE WHEN picture.is_current THEN picture.geo_country END,
-    snapshot_ip_type = CASE WHEN picture.is_current THEN picture.ip_type END,
-    snapshot_document = CASE WHEN picture.is_current THEN picture.enrichment_digest END,
-    snapshot_basis = picture.basis,
-    snapshot_at = :now
+    snapshot_asn = taken.asn,
+    snapshot_country = taken.country,
+    snapshot_ip_type = taken.ip_type,
+    snapshot_document = taken.document,
+    snapshot_basis = taken.basis,
+    snapshot_at = :now,
+    snapshot_seal =
+        COALESCE(CAST(taken.asn AS TEXT), '-') || '|' || COALESCE(taken.country, '-') || '|'
+        || COALESCE(taken.ip_type, '-') || '|' || taken.basis || '|' || :now || '|' || COALESCE(taken.document, '-')
 FROM (
     SELECT
-        known.*,
-        basis <> 'historical' OR historical_asn IS NULL OR historical_asn = current_asn AS is_current
+        picture.session_key, picture.basis,
+        CASE
+            WHEN picture.basis = 'historical' THEN COALESCE(picture.historical_asn, picture.current_asn)
+            ELSE picture.current_asn
+        END AS asn,
+        -- what else is known belongs to the current network; of a former one only the number was kept
+        CASE WHEN picture.is_current THEN picture.geo_country END AS country,
+        CASE WHEN picture.is_current THEN picture.ip_type END AS ip_type,
+        CASE WHEN picture.is_current THEN picture.enrichment_digest END AS document
     FROM (
         SELECT
-            waiting.*,
-            CASE
-                WHEN waiting.distance <= :within THEN 'observed'
-                WHEN waiting.historical_asn IS NOT NULL OR waiting.was_valid THEN 'historical'
-                ELSE 'late'
-            END AS basis
+            known.*,
+            basis <> 'historical' OR historical_asn IS NULL OR historical_asn = current_asn AS is_current
         FROM (
             SELECT
-                s.session_key, i.current_asn, i.geo_country, i.ip_type, i.enrichment_digest,
-                ABS(
-                    (strftime('%s', substr(i.looked_up_at, 1, 19)) - strftime('%s', substr(s.first_event_at, 1, 19)))
-                    * 1000000
-                    + CAST(substr(i.looked_up_at, 21, 6) AS INTEGER) - CAST(substr(s.first_event_at, 21, 6) AS INTEGER)
-                ) AS distance,
-                i.enrichment_state = 'complete' AND i.looked_up_at <= s.first_event_at
-                    AND s.first_event_at <= i.enrichment_due_at AS was_valid,
-                (
-                    SELECT h.asn_number
-                    FROM ip_asn_history AS h
-                    WHERE h.ip_address = s.source_ip
-                      AND h.observed_from <= s.first_event_at
-                      AND s.first_event_at <= h.last_confirmed
-                    ORDER BY h.observed_from DESC
-                    LIMIT 1
-                ) AS historical_asn
-            FROM session_summaries AS s
-            JOIN (
-                SELECT ip_inventory.*, COALESCE(asn_last_verified, enrichment_updated_at) AS looked_up_at
-                FROM ip_inventory
-            ) AS i ON i.ip_address = s.source_ip
-            WHERE s.first_event_at >= :start AND s.first_event_at < :end
-              AND s.snapshot_at IS NULL
-              AND (
-                i.enrichment_state = 'complete'
-                OR (i.enrichment_state = 'partial' AND s.first_event_at < :patience)
-              )
-        ) AS waiting
-    ) AS known
-) AS picture
-WHERE session_summaries.session_key = picture.session_key
+                waiting.*,
+                CASE
+                    WHEN waiting.distance <= :within THEN 'observed'
+                    WHEN waiting.historical_asn IS NOT NULL OR waiting.was_valid THEN 'historical'
+                    ELSE 'late'
+                END AS basis
+            FROM (
+                SELECT
+                    s.session_key, i.current_asn, i.geo_country, i.ip_type, i.enrichment_digest,
+                    ABS(
+                        (strftime('%s', substr(i.looked_up_at, 1, 19)) - strftime('%s', substr(s.first_event_at, 1, 19)))
+                        * 1000000
+                        + CAST(substr(i.looked_up_at, 21, 6) AS INTEGER) - CAST(substr(s.first_event_at, 21, 6) AS INTEGER)
+                    ) AS distance,
+                    i.enrichment_state = 'complete' AND i.looked_up_at <= s.first_event_at
+                        AND s.first_event_at <= i.enrichment_due_at AS was_valid,
+                    (
+                        SELECT h.asn_number
+                        FROM ip_asn_history AS h
+                        WHERE h.ip_address = s.source_ip
+                          AND h.observed_from <= s.first_event_at
+                          AND s.first_event_at <= h.last_confirmed
+                        ORDER BY h.observed_from DESC
+                        LIMIT 1
+                    ) AS historical_asn
+                FROM session_summaries AS s
+                JOIN (
+                    SELECT ip_inventory.*, COALESCE(asn_last_verified, enrichment_updated_at) AS looked_up_at
+                    FROM ip_inventory
+                ) AS i ON i.ip_address = s.source_ip
+                WHERE s.first_event_at >= :start AND s.first_event_at < :end
+                  AND s.snapshot_at IS NULL
+                  AND (
+                    i.enrichment_state = 'complete'
+                    OR (i.enrichment_state = 'partial' AND s.first_event_at < :patience)
+                  )
+                -- else the subquery would be run once for each place where its value is used
+                LIMIT -1
+            ) AS waiting
+        ) AS known
+    ) AS picture
+) AS taken
+WHERE session_summaries.session_key = taken.session_key

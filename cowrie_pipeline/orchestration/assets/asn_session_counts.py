@@ -1,5 +1,6 @@
 """The asset asn_session_counts: sessions per network and day."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -8,6 +9,7 @@ from sqlalchemy import Select, select
 from cowrie_pipeline.orchestration.assets.shared import daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
+from cowrie_pipeline.orchestration.reports import report_metadata
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.asn_session_counts import count_sessions
 from cowrie_pipeline.steps.days import DayRange
@@ -49,11 +51,13 @@ def build_asn_session_counts(partitions: dg.DailyPartitionsDefinition) -> dg.Ass
                 report = count_sessions(connection, days)
             entry.report = {"sessions": sum(report.sessions.values())}
         with pipeline.warehouse.read() as connection:
+            reports = report_metadata(connection, "asn_session_counts", days, today=datetime.now(UTC).date())
             of_days = {
                 day: {
                     "dagster/row_count": report.networks.get(day, 0),
                     "sessions": report.sessions.get(day, 0),
                     "preview": preview(connection, _networks_of(DayRange(day, day))),
+                    **reports[day],
                 }
                 for day in days
             }

@@ -13,6 +13,7 @@ from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY,
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata, table_of
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.pools import CASCADE
+from cowrie_pipeline.orchestration.reports import report_metadata
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.checks import asset_of, look_ups_by_day
 from cowrie_pipeline.steps.days import DayRange
@@ -86,17 +87,22 @@ def describe_inventories_op(
     with pipeline.warehouse.read() as connection:
         of_addresses, of_networks = {}, {}
         answers = _answers(connection, days)
+        today = datetime.now(UTC).date()
+        ip_reports = report_metadata(connection, "ip_inventory", days, today=today)
+        asn_reports = report_metadata(connection, "asn_inventory", days, today=today)
         for day, inventory in report.days.items():
             of_addresses[day] = {
                 "dagster/row_count": inventory.addresses,
                 "states": inventory.states,
                 "answers_by_source": table_of(_ANSWER_COLUMNS, answers["ip_inventory", day]),
                 "preview": preview(connection, _addresses_of(DayRange(day, day))),
+                **ip_reports[day],
             }
             of_networks[day] = {
                 "dagster/row_count": inventory.networks,
                 "answers_by_source": table_of(_ANSWER_COLUMNS, answers["asn_inventory", day]),
                 "preview": preview(connection, _networks_of(DayRange(day, day))),
+                **asn_reports[day],
             }
     for asset, of_days, table, upstream in (
         ("ip_inventory", of_addresses, ip_inventory, _IP_LINEAGE),

@@ -9,6 +9,7 @@ from sqlalchemy import Select, func, select
 from cowrie_pipeline.orchestration.assets.shared import daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
+from cowrie_pipeline.orchestration.reports import report_metadata
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.journal import journaled
@@ -51,10 +52,12 @@ def build_session_snapshots(partitions: dg.DailyPartitionsDefinition) -> dg.Asse
             counts = count_by_day(
                 connection, session_summaries.c.first_event_at, days, session_summaries.c.snapshot_at.is_not(None)
             )
+            reports = report_metadata(connection, "session_snapshots", days, today=datetime.now(UTC).date())
             of_days = {
                 day: {
                     "dagster/row_count": counts.get(day, 0),
                     "preview": preview(connection, _bases_of(DayRange(day, day))),
+                    **reports[day],
                 }
                 for day in days
             }
