@@ -4,6 +4,7 @@ Results go to standard output, everything else to standard error, so that output
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,7 @@ def _console(*, stderr: bool) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH_OF_FILES)
 
 
+_log = logging.getLogger(__name__)
 OUT = _console(stderr=False)
 ERR = _console(stderr=True)
 
@@ -125,7 +127,7 @@ def show_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _show_nothing(step: str, done: int, total: int) -> None:
-    del step, done, total
+    _log.debug("%s: %d of %d", step, done, total)
 
 
 @contextmanager

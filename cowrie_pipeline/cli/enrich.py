@@ -1,9 +1,8 @@
-"""The command `cowrie-enrich`: what is asked of whom, what is remembered, and what is downloaded.
+"""The command `cowrie-enrich`: what is asked of whom, what is known, and what is remembered and downloaded.
 
-Exit codes: 0 when all is well, 1 when something failed or could not be read, 2 for wrong use.
+Belongs here: each command's options, help and example. Does not belong here: what it does and shows (its own module).
 """
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -12,20 +11,40 @@ import typer
 from cowrie_pipeline.cli.console import fail
 from cowrie_pipeline.cli.options import (
     DbOption,
+    FromOption,
     JsonOption,
+    NoProgressOption,
+    ToOption,
+    VerboseOption,
     VersionOption,
+    complete_source,
+    examples,
     guarded,
-    parse_day,
     refuse_reversed_days,
+    refuse_unknown_source,
     settings_for,
 )
 from cowrie_pipeline.enrichment.outcomes import Status
 
 __all__ = ["app"]
 
+_ABOUT = "Look after the facts about attackers: who is asked, what is known, what is remembered and downloaded."
+# Each on a line of its own, that nothing breaks.
+_EXIT_CODES = """\b
+Exit codes:
+  0    all is well
+  1    something failed, could not be read, or is not known here
+  2    wrong use, or a wrong setting
+  130  stopped by Ctrl-C; what was committed is kept
+
+\b
+Results go to standard output, progress and errors to standard error.
+Completion of commands and names of sources: cowrie-enrich --install-completion"""
+
 app = typer.Typer(
     name="cowrie-enrich",
-    help="Look after the sources of facts, the memory of look-ups, and downloaded lists.",
+    help=_ABOUT,
+    epilog=_EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -36,14 +55,15 @@ app.add_typer(cache, name="cache")
 
 @app.callback(invoke_without_command=True)
 def main(version: VersionOption = False) -> None:
-    """Look after the sources of facts, the memory of look-ups, and downloaded lists."""
+    """Leave the work to the commands."""
 
 
-@app.command()
+@app.command(epilog=examples("cowrie-enrich sources --terms"))
 def sources(
     terms: Annotated[bool, typer.Option("--terms", help="Also show what answers may be used for, in full.")] = False,
     db: DbOption = None,
     as_json: JsonOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Show every source: on or off and why, its key, budget, last success and last error, and its terms.
 
@@ -52,32 +72,36 @@ def sources(
     from cowrie_pipeline.cli.sources import show_sources
 
     settings = settings_for(db)
-    raise typer.Exit(guarded(lambda: show_sources(settings, with_terms=terms, as_json=as_json)))
+    raise typer.Exit(guarded(lambda: show_sources(settings, with_terms=terms, as_json=as_json), verbose=verbose))
 
 
-@app.command()
+@app.command(epilog=examples("cowrie-enrich plan --from 2026-11-01 --db sqlite:////srv/cowrie.db"))
 def plan(
     db: DbOption = None,
-    first: Annotated[
-        date | None, typer.Option("--from", metavar="DAY", parser=parse_day, help="First day. Default: of sessions.")
-    ] = None,
-    last: Annotated[
-        date | None, typer.Option("--to", metavar="DAY", parser=parse_day, help="Last day. Default: of sessions.")
-    ] = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    no_progress: NoProgressOption = False,
     as_json: JsonOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Show what the next run would ask of whom, and how long the rest needs at the present budget. Asks nobody."""
     from cowrie_pipeline.cli.plan import show_plan
 
     settings = settings_for(db)
     refuse_reversed_days(first, last)
-    raise typer.Exit(guarded(lambda: show_plan(settings, first, last, as_json=as_json)))
+    raise typer.Exit(
+        guarded(
+            lambda: show_plan(settings, first, last, quiet=no_progress or as_json, as_json=as_json), verbose=verbose
+        )
+    )
 
 
-@app.command()
+@app.command(epilog=examples("cowrie-enrich lists --refresh"))
 def lists(
     refresh: Annotated[bool, typer.Option("--refresh", help="Download what is due now.")] = False,
+    no_progress: NoProgressOption = False,
     as_json: JsonOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Show every list that is downloaded: its date and size, where it is, or why it is not fetched.
 
@@ -86,11 +110,13 @@ def lists(
     from cowrie_pipeline.cli.lists import refresh_lists, show_lists
 
     settings = settings_for()
-    show = refresh_lists if refresh else show_lists
-    raise typer.Exit(guarded(lambda: show(settings, as_json=as_json)))
+    if refresh:
+        quiet = no_progress or as_json
+        raise typer.Exit(guarded(lambda: refresh_lists(settings, quiet=quiet, as_json=as_json), verbose=verbose))
+    raise typer.Exit(guarded(lambda: show_lists(settings, as_json=as_json), verbose=verbose))
 
 
-@app.command()
+@app.command(epilog=examples("cowrie-enrich migrate-cache --from-disk /srv/old-cache --to-database --dry-run"))
 def migrate_cache(
     folder: Annotated[
         Path, typer.Option("--from-disk", metavar="DIR", help="Folder of the files: one folder for each service.")
@@ -103,7 +129,9 @@ def migrate_cache(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing, and say what would be.")] = False,
     db: DbOption = None,
+    no_progress: NoProgressOption = False,
     as_json: JsonOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Bring the answers of earlier installations from files into the database, or back.
 
@@ -117,25 +145,34 @@ def migrate_cache(
         raise fail(f"--from-disk {folder}: expected a folder with answers, found none", 2)
     settings = settings_for(db)
     work = give_back if rollback else bring_in
-    raise typer.Exit(guarded(lambda: work(settings, folder, dry_run=dry_run, as_json=as_json)))
+    quiet = no_progress or as_json
+    raise typer.Exit(
+        guarded(lambda: work(settings, folder, dry_run=dry_run, quiet=quiet, as_json=as_json), verbose=verbose)
+    )
 
 
-@cache.command()
+@cache.command(epilog=examples("cowrie-enrich cache stats --days 30"))
 def stats(
     days: Annotated[int, typer.Option(min=1, help="How many days of use are shown, today included.")] = 14,
     db: DbOption = None,
     as_json: JsonOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Show what is remembered of each service, and how often it was read and asked on each day."""
     from cowrie_pipeline.cli.cache import show_stats
 
     settings = settings_for(db)
-    raise typer.Exit(guarded(lambda: show_stats(settings, days, as_json=as_json)))
+    raise typer.Exit(guarded(lambda: show_stats(settings, days, as_json=as_json), verbose=verbose))
 
 
-@cache.command()
+@cache.command(epilog=examples("cowrie-enrich cache invalidate --service greynoise --older-than 30"))
 def invalidate(
-    service: Annotated[str, typer.Option(help="Whose answers, as `cowrie-enrich sources` names it.")],
+    service: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Whose answers, as `cowrie-enrich sources` names it.", autocompletion=complete_source
+        ),
+    ],
     status: Annotated[Status | None, typer.Option(help="Only outcomes of this kind.")] = None,
     older_than: Annotated[
         float | None, typer.Option(min=0, metavar="DAYS", help="Only what was fetched longer ago.")
@@ -144,35 +181,53 @@ def invalidate(
         str | None, typer.Option(help="Only what was said of this address, hash, prefix or AS64500.")
     ] = None,
     db: DbOption = None,
+    no_progress: NoProgressOption = False,
     as_json: JsonOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Make the answers of a service due, so that the next run asks again. What is known is kept until then."""
     from cowrie_pipeline.cli.cache import invalidate_service
 
     settings = settings_for(db)
+    refuse_unknown_source("--service", service)
     raise typer.Exit(
         guarded(
             lambda: invalidate_service(
-                settings, service, status=status, older_than_days=older_than, key=key, as_json=as_json
-            )
+                settings,
+                service,
+                status=status,
+                older_than_days=older_than,
+                key=key,
+                quiet=no_progress or as_json,
+                as_json=as_json,
+            ),
+            verbose=verbose,
         )
     )
 
 
-@cache.command()
-def clean_up(db: DbOption = None, as_json: JsonOption = False) -> None:
+@cache.command(epilog=examples("cowrie-enrich cache clean-up"))
+def clean_up(
+    db: DbOption = None,
+    no_progress: NoProgressOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
     """Remove what expired longer ago than COWRIE_CACHE_KEEP_DAYS; a schedule does it, too."""
     from cowrie_pipeline.cli.cache import remove_expired
 
     settings = settings_for(db)
-    raise typer.Exit(guarded(lambda: remove_expired(settings, as_json=as_json)))
+    raise typer.Exit(
+        guarded(lambda: remove_expired(settings, quiet=no_progress or as_json, as_json=as_json), verbose=verbose)
+    )
 
 
-@cache.command()
+@cache.command(epilog=examples("cowrie-enrich cache addresses --country FR"))
 def addresses(
     country: Annotated[str, typer.Option(metavar="XX", help="Two letters, such as FR.")],
     db: DbOption = None,
     as_json: JsonOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Show the addresses that services place in a country, and who says so since when."""
     from cowrie_pipeline.cli.cache import show_addresses
@@ -180,17 +235,18 @@ def addresses(
     if not (len(country) == 2 and country.isascii() and country.isalpha()):
         raise fail(f"--country must be two letters such as FR, found {country!r}", 2)
     settings = settings_for(db)
-    raise typer.Exit(guarded(lambda: show_addresses(settings, country.upper(), as_json=as_json)))
+    raise typer.Exit(guarded(lambda: show_addresses(settings, country.upper(), as_json=as_json), verbose=verbose))
 
 
-@cache.command()
+@cache.command(epilog=examples("cowrie-enrich cache flagged --days 30 --json"))
 def flagged(
     days: Annotated[float, typer.Option(min=0, help="Of how many days.")] = 7,
     db: DbOption = None,
     as_json: JsonOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Show the files that scanners call malicious, as VirusTotal said lately, the worst first."""
     from cowrie_pipeline.cli.cache import show_flagged
 
     settings = settings_for(db)
-    raise typer.Exit(guarded(lambda: show_flagged(settings, days, as_json=as_json)))
+    raise typer.Exit(guarded(lambda: show_flagged(settings, days, as_json=as_json), verbose=verbose))

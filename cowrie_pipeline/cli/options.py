@@ -3,7 +3,9 @@
 Belongs here: what more than one command line needs. Does not belong here: any one command, what is shown (console.py).
 """
 
-from collections.abc import Callable
+import logging
+import traceback
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Annotated
 
@@ -11,17 +13,69 @@ import typer
 from sqlalchemy.exc import DatabaseError
 
 from cowrie_pipeline import __version__
-from cowrie_pipeline.cli.console import OUT, fail
+from cowrie_pipeline.cli.console import ERR, OUT, fail, harmless
 from cowrie_pipeline.settings import Settings, SettingsError, export_settings
 from cowrie_pipeline.warehouse.engine import WarehouseError
 
-__all__ = ["DbOption", "JsonOption", "VersionOption", "guarded", "parse_day", "refuse_reversed_days", "settings_for"]
+__all__ = [
+    "STOPPED",
+    "DbOption",
+    "FromOption",
+    "JsonOption",
+    "NoProgressOption",
+    "SourceOption",
+    "ToOption",
+    "VerboseOption",
+    "VersionOption",
+    "complete_source",
+    "examples",
+    "guarded",
+    "parse_day",
+    "refuse_reversed_days",
+    "refuse_unknown_source",
+    "settings_for",
+    "source_names",
+]
+
+# As a shell says it of a program that ended by Ctrl-C.
+STOPPED = 130
 
 DbOption = Annotated[
     str | None,
     typer.Option("--db", metavar="URL", help="Database, such as sqlite:////srv/cowrie.db. Default: COWRIE_DB_URL."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+NoProgressOption = Annotated[bool, typer.Option("--no-progress", help="Show no progress.")]
+
+
+class _HarmlessFormatter(logging.Formatter):
+    """Writes what others wrote, too, as one line that no terminal obeys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
+
+
+def _write_log(wanted: bool) -> bool:
+    """Have what the package notes of its work written to standard error, or nowhere."""
+    logger = logging.getLogger("cowrie_pipeline")
+    # of a command before in the same process
+    logger.handlers.clear()
+    logger.setLevel(logging.DEBUG if wanted else logging.NOTSET)
+    if wanted:
+        handler = logging.StreamHandler(ERR.file)
+        handler.setFormatter(_HarmlessFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+    return wanted
+
+
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        help="Write a log of the work to standard error, and the traceback of an unexpected error.",
+        callback=_write_log,
+    ),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -43,6 +97,52 @@ def parse_day(text: str) -> date:
         raise typer.BadParameter(f"expected a day such as 2026-11-01, found {text!r}") from None
 
 
+FromOption = Annotated[
+    date | None, typer.Option("--from", metavar="DAY", parser=parse_day, help="First day. Default: of sessions.")
+]
+ToOption = Annotated[
+    date | None, typer.Option("--to", metavar="DAY", parser=parse_day, help="Last day. Default: of sessions.")
+]
+
+
+def source_names() -> tuple[str, ...]:
+    """Return the names of all sources, on or off. A shell waits for them, so that nothing is built for it."""
+    from cowrie_pipeline.enrichment.cascade import ADDRESS_POLICY, NETWORK_LISTS, NETWORK_SERVICE
+    from cowrie_pipeline.enrichment.sources.pwned_passwords import PwnedPasswordsSource
+    from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
+
+    others = (VirusTotalSource.terms.service, PwnedPasswordsSource.terms.service)
+    return (*(stage.service for stage in ADDRESS_POLICY), NETWORK_SERVICE, *NETWORK_LISTS, *others)
+
+
+def complete_source(incomplete: str) -> Iterator[str]:
+    """Yield the names of sources that a shell may put in the place of what was begun."""
+    yield from (name for name in source_names() if name.startswith(incomplete))
+
+
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="NAME",
+        help="Only this source, as `cowrie-enrich sources` names it.",
+        autocompletion=complete_source,
+    ),
+]
+
+
+def examples(*commands: str) -> str:
+    """Return what stands below a command's help, a line for each example that nothing breaks."""
+    title = "Example:" if len(commands) == 1 else "Examples:"
+    return "\n".join(("\b", title, *(f"  {command}" for command in commands)))
+
+
+def refuse_unknown_source(option: str, name: str) -> None:
+    """End with 2 if there is no source of that name."""
+    if name not in source_names():
+        raise fail(f"{option} must be one of {', '.join(source_names())}, found {name!r}", 2)
+
+
 def refuse_reversed_days(first: date | None, last: date | None) -> None:
     """End with 2 if the last day comes before the first."""
     if first and last and last < first:
@@ -58,8 +158,11 @@ def settings_for(db_url: str | None = None, logs: tuple[str, ...] = ()) -> Setti
         raise fail(str(error), 2) from None
 
 
-def guarded(work: Callable[[], int]) -> int:
-    """Do a command's work; tell an error that its user can act on in one line."""
+def guarded(work: Callable[[], int], *, verbose: bool = True) -> int:
+    """Do a command's work; tell an error in one line, with what its user can do.
+
+    Without `verbose` that holds for unexpected errors too; with it they come with their traceback.
+    """
     try:
         return work()
     except SettingsError as error:
@@ -76,3 +179,27 @@ def guarded(work: Callable[[], int]) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise fail(f"{where}{error.strerror or error}", 1) from None
+    except KeyboardInterrupt:
+        raise fail("stopped; what was committed is kept, and the same command goes on from there", STOPPED) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in one line
+        if verbose:
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                ERR.print(harmless(line), markup=False, soft_wrap=True)
+        raise fail(_unexpected(error), 1) from None
+
+
+def _unexpected(error: Exception) -> str:
+    """Say what kind of error nobody foresaw, where, and how to have it mended; not what it says: it may hold a secret.
+
+    A message can quote what was sent or read: a key, a password that somebody tried.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "cowrie_pipeline" in frame.filename] or list(frames)
+    where = f" in {ours[-1].name} (line {ours[-1].lineno})" if ours else ""
+    return (
+        f"an unexpected {type(error).__name__}{where} in version {__version__}: this is a fault of cowrie_pipeline. "
+        "What was committed is kept. Run the same command with --verbose, and report what it prints after looking that "
+        "no key or password is in it."
+    )

@@ -23,7 +23,7 @@ _WORTHS = (
 )
 
 
-def show_plan(settings: Settings, first: date | None, last: date | None, *, as_json: bool) -> int:
+def show_plan(settings: Settings, first: date | None, last: date | None, *, quiet: bool, as_json: bool) -> int:
     """Print what a run over the days from `first` to `last` would ask; return the exit code."""
     with open_filled(settings) as warehouse:
         days = _days(days_with_sessions(warehouse), first, last)
@@ -35,7 +35,7 @@ def show_plan(settings: Settings, first: date | None, last: date | None, *, as_j
             return 0
         with (
             build_enrichment(settings, {}, WarehouseAllowance(warehouse)) as enrichment,
-            show_progress(quiet=as_json) as on_progress,
+            show_progress(quiet=quiet) as on_progress,
         ):
             plan = plan_enrichment(
                 warehouse,
