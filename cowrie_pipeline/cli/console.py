@@ -36,8 +36,11 @@ _WIDTH_OF_FILES = 160
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH_OF_FILES)
+    # no emoji: in 2001:db8:100::1 there is none
+    console = Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=True)
+    if console.is_terminal:
+        return console
+    return Console(stderr=stderr, highlight=False, emoji=False, width=_WIDTH_OF_FILES)
 
 
 _log = logging.getLogger(__name__)

@@ -151,6 +151,55 @@ def migrate_cache(
     )
 
 
+@app.command(
+    epilog=examples(
+        "cowrie-enrich ssh-keys --from 2026-11-01 --csv keys.csv",
+        "cowrie-enrich ssh-keys --key SHA256:MkYY9qiVsFGBC5WkjoClCkwEFW5iSjcGQF7m4n4H7Cw",
+    )
+)
+def ssh_keys(
+    first: FromOption = None,
+    last: ToOption = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many keys, those of most sessions first.")] = 100,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="FINGERPRINT", help="Only this key, as SHA256:... or MD5 digits, and its sessions."),
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the keys as CSV; - for standard output.")
+    ] = None,
+    db: DbOption = None,
+    no_progress: NoProgressOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show the SSH keys that sessions planted into authorized_keys, who planted them, and where else they were seen.
+
+    Keys are found in commands also where these write them by echo, printf or heredoc, or hide them in base64.
+    """
+    from cowrie_pipeline.cli.ssh_keys import show_ssh_keys
+
+    if as_json and str(csv_file) == "-":
+        raise fail("--json and --csv - both write to standard output: name a file for one of them", 2)
+    refuse_reversed_days(first, last)
+    settings = settings_for(db)
+    raise typer.Exit(
+        guarded(
+            lambda: show_ssh_keys(
+                settings,
+                first,
+                last,
+                limit=limit,
+                key=key,
+                csv_file=csv_file,
+                quiet=no_progress or as_json,
+                as_json=as_json,
+            ),
+            verbose=verbose,
+        )
+    )
+
+
 @cache.command(epilog=examples("cowrie-enrich cache stats --days 30"))
 def stats(
     days: Annotated[int, typer.Option(min=1, help="How many days of use are shown, today included.")] = 14,

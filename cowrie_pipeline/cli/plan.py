@@ -5,11 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from cowrie_pipeline.cli.console import in_words, print_json, print_line, print_table, show_progress, time_shown
-from cowrie_pipeline.cli.database import open_filled
+from cowrie_pipeline.cli.database import open_filled, span_of
 from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.days import DayRange
-from cowrie_pipeline.steps.enrichment_plan import EnrichmentPlan, PlannedSource, days_with_sessions, plan_enrichment
+from cowrie_pipeline.steps.enrichment_plan import EnrichmentPlan, PlannedSource, plan_enrichment
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 
 __all__ = ["show_plan"]
@@ -26,7 +25,7 @@ _WORTHS = (
 def show_plan(settings: Settings, first: date | None, last: date | None, *, quiet: bool, as_json: bool) -> int:
     """Print what a run over the days from `first` to `last` would ask; return the exit code."""
     with open_filled(settings) as warehouse:
-        days = _days(days_with_sessions(warehouse), first, last)
+        days = span_of(warehouse, first, last)
         if days is None:
             if as_json:
                 print_json({"database": warehouse.safe_url, "days": None, "sources": [], "first": []})
@@ -50,14 +49,6 @@ def show_plan(settings: Settings, first: date | None, last: date | None, *, quie
         else:
             _print(plan, settings)
     return 0
-
-
-def _days(known: DayRange | None, first: date | None, last: date | None) -> DayRange | None:
-    """Return the days that are meant and have sessions around them, None where there are none."""
-    if known is None:
-        return None
-    begin, end = max(first or known.first, known.first), min(last or known.last, known.last)
-    return DayRange(begin, end) if begin <= end else None
 
 
 def _as_object(plan: EnrichmentPlan) -> dict[str, Any]:

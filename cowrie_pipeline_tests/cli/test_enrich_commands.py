@@ -83,6 +83,7 @@ COMMANDS = [
     ("plan",),
     ("lists",),
     ("migrate-cache",),
+    ("ssh-keys",),
     ("cache", "stats"),
     ("cache", "invalidate"),
     ("cache", "clean-up"),
@@ -173,6 +174,7 @@ def test_verbose_writes_a_log_that_does_not_show_the_password_of_a_database(tmp_
 
 NEED_A_DATABASE = [
     ("plan",),
+    ("ssh-keys",),
     ("cache", "stats"),
     ("cache", "invalidate", "--service", "dshield"),
     ("cache", "clean-up"),
