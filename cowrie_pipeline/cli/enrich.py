@@ -3,6 +3,7 @@
 Belongs here: each command's options, help and example. Does not belong here: what it does and shows (its own module).
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from cowrie_pipeline.cli.options import (
     complete_source,
     examples,
     guarded,
+    parse_amount,
     refuse_reversed_days,
     refuse_unknown_source,
     settings_for,
@@ -149,6 +151,147 @@ def migrate_cache(
     raise typer.Exit(
         guarded(lambda: work(settings, folder, dry_run=dry_run, quiet=quiet, as_json=as_json), verbose=verbose)
     )
+
+
+@app.command(
+    epilog=examples(
+        "cowrie-enrich refresh --ips 5000 --sessions all",
+        "cowrie-enrich refresh --ips all --source greynoise --older-than 30 --commit-interval 200",
+        "cowrie-enrich refresh --files 500",
+    )
+)
+def refresh(
+    ips: Annotated[
+        str | None, typer.Option(metavar="N|all", help="Addresses whose facts have expired, so many at most.")
+    ] = None,
+    sessions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|all",
+            help="Sessions without a snapshot, the oldest first: due addresses of theirs are looked up, and the "
+            "sessions get their snapshots, which never change afterwards.",
+        ),
+    ] = None,
+    files: Annotated[
+        str | None, typer.Option(metavar="N|all", help="Files that VirusTotal is to be asked about again.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only addresses or files of which this source's answer has expired. What else of them has expired is "
+            "asked, too.",
+            autocompletion=complete_source,
+        ),
+    ] = None,
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="DAYS", help="Also answers that still hold, if they are older; 0 for all. Not for sessions."
+        ),
+    ] = None,
+    commit_interval: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many are looked up and committed together.")
+    ] = 1_000,
+    db: DbOption = None,
+    no_progress: NoProgressOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Ask again what has expired: addresses, sessions without a snapshot, files.
+
+    What is done is committed and not due any more: stopped or killed, the same command goes on from there. Exit code 1
+    says that a source that was asked failed and gave not one answer.
+    """
+    from cowrie_pipeline.cli.refresh import refresh_facts
+
+    amounts = {
+        name: parse_amount(f"--{name}", given)
+        for name, given in (("ips", ips), ("sessions", sessions), ("files", files))
+    }
+    if source is not None:
+        refuse_unknown_source("--source", source)
+    settings = settings_for(db)
+    raise typer.Exit(
+        guarded(
+            lambda: refresh_facts(
+                settings,
+                addresses=amounts["ips"],
+                sessions=amounts["sessions"],
+                files=amounts["files"],
+                source=source,
+                older_than_days=older_than,
+                commit_interval=commit_interval,
+                quiet=no_progress or as_json,
+                as_json=as_json,
+            ),
+            verbose=verbose,
+        )
+    )
+
+
+_PasswordLimit = Annotated[int, typer.Option(min=1, metavar="N", help="How many passwords.")]
+
+
+@app.command(epilog=examples("cowrie-enrich passwords --limit 500"))
+def passwords(
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many passwords are asked about at most.")] = 1_000,
+    db: DbOption = None,
+    no_progress: NoProgressOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Ask Pwned Passwords about tried passwords that are due, and show how many are in leaks.
+
+    Only the first five digits of a password's SHA-1 leave this machine. Exit code 1 says that the service cannot be
+    asked, or gave not one answer.
+    """
+    from cowrie_pipeline.cli.passwords import check_passwords
+
+    settings = settings_for(db)
+    quiet = no_progress or as_json
+    raise typer.Exit(guarded(lambda: check_passwords(settings, limit, quiet=quiet, as_json=as_json), verbose=verbose))
+
+
+@app.command(epilog=examples("cowrie-enrich top-passwords --from 2026-11-01 --to 2026-11-07 --limit 50"))
+def top_passwords(
+    first: FromOption = None,
+    last: ToOption = None,
+    limit: _PasswordLimit = 25,
+    db: DbOption = None,
+    no_progress: NoProgressOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show the passwords that were tried most, by how many, and how often they are in leaks."""
+    from cowrie_pipeline.cli.passwords import show_top_passwords
+
+    refuse_reversed_days(first, last)
+    settings = settings_for(db)
+    work = partial(show_top_passwords, settings, first, last, limit, quiet=no_progress or as_json, as_json=as_json)
+    raise typer.Exit(guarded(work, verbose=verbose))
+
+
+@app.command(epilog=examples("cowrie-enrich new-passwords --from 2026-11-01"))
+def new_passwords(
+    first: FromOption = None,
+    last: ToOption = None,
+    limit: _PasswordLimit = 100,
+    db: DbOption = None,
+    no_progress: NoProgressOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show the passwords that were tried on these days and never before, those tried most first.
+
+    Without --from it is the last day that has sessions.
+    """
+    from cowrie_pipeline.cli.passwords import show_new_passwords
+
+    refuse_reversed_days(first, last)
+    settings = settings_for(db)
+    work = partial(show_new_passwords, settings, first, last, limit, quiet=no_progress or as_json, as_json=as_json)
+    raise typer.Exit(guarded(work, verbose=verbose))
 
 
 @app.command(

@@ -23,13 +23,13 @@ __all__ = [
     "FromOption",
     "JsonOption",
     "NoProgressOption",
-    "SourceOption",
     "ToOption",
     "VerboseOption",
     "VersionOption",
     "complete_source",
     "examples",
     "guarded",
+    "parse_amount",
     "parse_day",
     "refuse_reversed_days",
     "refuse_unknown_source",
@@ -97,6 +97,17 @@ def parse_day(text: str) -> date:
         raise typer.BadParameter(f"expected a day such as 2026-11-01, found {text!r}") from None
 
 
+def parse_amount(option: str, given: str | None) -> int | None:
+    """Return how many are meant: a number, None for `all`, 0 where the option is not given; end with 2 else."""
+    if given is None:
+        return 0
+    if given == "all":
+        return None
+    if given.isascii() and given.isdigit() and 0 < int(given) < 10**12:
+        return int(given)
+    raise fail(f"{option} must be a number above 0 or all, found {given!r}", 2)
+
+
 FromOption = Annotated[
     date | None, typer.Option("--from", metavar="DAY", parser=parse_day, help="First day. Default: of sessions.")
 ]
@@ -118,17 +129,6 @@ def source_names() -> tuple[str, ...]:
 def complete_source(incomplete: str) -> Iterator[str]:
     """Yield the names of sources that a shell may put in the place of what was begun."""
     yield from (name for name in source_names() if name.startswith(incomplete))
-
-
-SourceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--source",
-        metavar="NAME",
-        help="Only this source, as `cowrie-enrich sources` names it.",
-        autocompletion=complete_source,
-    ),
-]
 
 
 def examples(*commands: str) -> str:
