@@ -3,6 +3,7 @@
 Belongs here: each command's options, help and example. Does not belong here: what it does and shows (its own module).
 """
 
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -21,12 +22,16 @@ from cowrie_pipeline.cli.options import (
     complete_source,
     examples,
     guarded,
+    parse_address,
     parse_amount,
+    parse_day,
+    parse_network,
     refuse_reversed_days,
     refuse_unknown_source,
     settings_for,
 )
 from cowrie_pipeline.enrichment.outcomes import Status
+from cowrie_pipeline.steps.network_view import Ranking
 
 __all__ = ["app"]
 
@@ -53,6 +58,13 @@ app = typer.Typer(
 )
 cache = typer.Typer(help="Look after the memory of look-ups.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
+asn = typer.Typer(help="Show networks: which attack most, what one is, and how it changed.", no_args_is_help=True)
+app.add_typer(asn, name="asn")
+ip = typer.Typer(help="Show addresses.", no_args_is_help=True)
+app.add_typer(ip, name="ip")
+
+_NetworkArgument = Annotated[str, typer.Argument(metavar="ASN", help="Number of a network, such as AS64500.")]
+_RowsOption = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="How many rows of each kind.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -442,3 +454,108 @@ def flagged(
 
     settings = settings_for(db)
     raise typer.Exit(guarded(lambda: show_flagged(settings, days, as_json=as_json), verbose=verbose))
+
+
+@app.command(epilog=examples("cowrie-enrich coverage --from 2026-11-01 --source greynoise"))
+def coverage(
+    first: Annotated[
+        date | None,
+        typer.Option("--from", metavar="DAY", parser=parse_day, help="First day. Default: the newest 14 days."),
+    ] = None,
+    last: ToOption = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only look-ups of this source.", autocompletion=complete_source),
+    ] = None,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show how complete the facts are, by field, source and day. A value that says nothing does not count as known."""
+    from cowrie_pipeline.cli.coverage import show_coverage
+
+    refuse_reversed_days(first, last)
+    if source is not None:
+        refuse_unknown_source("--source", source)
+    settings = settings_for(db)
+    work = partial(show_coverage, settings, first, last, source=source, as_json=as_json)
+    raise typer.Exit(guarded(work, verbose=verbose))
+
+
+@asn.command(epilog=examples("cowrie-enrich asn top --from 2026-11-01 --by addresses --limit 50"))
+def top(
+    first: FromOption = None,
+    last: ToOption = None,
+    by: Annotated[Ranking, typer.Option(help="What networks are ordered by.")] = Ranking.SESSIONS,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many networks.")] = 25,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show the networks that attacked most, as they were when they attacked."""
+    from cowrie_pipeline.cli.knowledge import show_top_networks
+
+    refuse_reversed_days(first, last)
+    settings = settings_for(db)
+    work = partial(show_top_networks, settings, first, last, by=by, limit=limit, as_json=as_json)
+    raise typer.Exit(guarded(work, verbose=verbose))
+
+
+@asn.command("show", epilog=examples("cowrie-enrich asn show AS64500"))
+def show_asn(
+    network: _NetworkArgument,
+    limit: _RowsOption = 20,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show all that is known of a network: facts and who told them, counts, type and its reason, addresses.
+
+    Exit code 1 says that it is not known here.
+    """
+    from cowrie_pipeline.cli.knowledge import show_network
+
+    number = parse_network(network)
+    settings = settings_for(db)
+    work = partial(show_network, settings, number, limit=limit, as_json=as_json)
+    raise typer.Exit(guarded(work, verbose=verbose))
+
+
+@asn.command(epilog=examples("cowrie-enrich asn history AS64500 --json"))
+def history(
+    network: _NetworkArgument,
+    limit: _RowsOption = 50,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show how a network changed: facts that were replaced, addresses that came and left, and its days.
+
+    Exit code 1 says that it is not known here.
+    """
+    from cowrie_pipeline.cli.knowledge import show_network_history
+
+    number = parse_network(network)
+    settings = settings_for(db)
+    work = partial(show_network_history, settings, number, limit=limit, as_json=as_json)
+    raise typer.Exit(guarded(work, verbose=verbose))
+
+
+@ip.command("show", epilog=examples("cowrie-enrich ip show 203.0.113.7"))
+def show_ip(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="An IPv4 or IPv6 address.")],
+    limit: _RowsOption = 20,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show all that is known of an address, by source and age, its sessions and its history.
+
+    Exit code 1 says that no session came from it.
+    """
+    from cowrie_pipeline.cli.knowledge import show_address
+
+    wanted = parse_address(address)
+    settings = settings_for(db)
+    work = partial(show_address, settings, wanted, limit=limit, as_json=as_json)
+    raise typer.Exit(guarded(work, verbose=verbose))

@@ -7,6 +7,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import date
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated
 
 import typer
@@ -29,8 +30,10 @@ __all__ = [
     "complete_source",
     "examples",
     "guarded",
+    "parse_address",
     "parse_amount",
     "parse_day",
+    "parse_network",
     "refuse_reversed_days",
     "refuse_unknown_source",
     "settings_for",
@@ -106,6 +109,26 @@ def parse_amount(option: str, given: str | None) -> int | None:
     if given.isascii() and given.isdigit() and 0 < int(given) < 10**12:
         return int(given)
     raise fail(f"{option} must be a number above 0 or all, found {given!r}", 2)
+
+
+def parse_network(text: str) -> int:
+    """Read the number of a network, such as AS64500 or 64500; end with 2 if it is none."""
+    from cowrie_pipeline.enrichment.values import asn_number
+
+    number = asn_number(text.upper().removeprefix("AS"))
+    if number is None:
+        raise fail(f"expected the number of a network such as AS64500, found {text!r}", 2)
+    return number
+
+
+def parse_address(text: str) -> str:
+    """Read an address and return it as it is stored; end with 2 if it is none."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise fail(f"expected an IP address such as 203.0.113.7 or 2001:db8::1, found {text!r}", 2) from None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
 FromOption = Annotated[

@@ -88,7 +88,7 @@ class StillStale:
 
 @dataclass(slots=True)
 class RefreshReport:
-    """What was done so far; it is true at any moment, also when the work is stopped.
+    """What was done so far, also when the work is stopped; then it may lack the portion that was just committed.
 
     `addresses` and `files` were looked up, `snapshots` counts those taken by basis. `outcomes` counts look-ups by
     source and status, `remembered` answers that the ledger had, `findings` are troubles in words for the operator.

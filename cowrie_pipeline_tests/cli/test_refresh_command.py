@@ -101,7 +101,8 @@ def test_a_process_that_is_stopped_or_killed_loses_no_more_than_a_portion(
     if how is signal.SIGINT and done < 9:
         assert process.returncode == 130, err
         assert "error: stopped; what was committed is kept" in err
-        assert f'"addresses": {done}' in out
+        # it can be stopped between a commit and its counting
+        assert any(f'"addresses": {count},' in out for count in (done - 1, done))
     world.forget()
     rest = report_of(cowrie_enrich(tmp_path, *command, **settings))
     assert rest["addresses"] == 9 - done
