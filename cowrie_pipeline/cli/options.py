@@ -7,7 +7,6 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import date
-from ipaddress import IPv6Address, ip_address
 from typing import Annotated
 
 import typer
@@ -15,6 +14,7 @@ from sqlalchemy.exc import DatabaseError
 
 from cowrie_pipeline import __version__
 from cowrie_pipeline.cli.console import ERR, OUT, fail, harmless
+from cowrie_pipeline.cowrie.addresses import source_address
 from cowrie_pipeline.settings import Settings, SettingsError, export_settings
 from cowrie_pipeline.warehouse.engine import WarehouseError
 
@@ -123,12 +123,10 @@ def parse_network(text: str) -> int:
 
 def parse_address(text: str) -> str:
     """Read an address and return it as it is stored; end with 2 if it is none."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        raise fail(f"expected an IP address such as 203.0.113.7 or 2001:db8::1, found {text!r}", 2) from None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
+    address = source_address(text).ip
+    if address is None:
+        raise fail(f"expected an IP address such as 203.0.113.7 or 2001:db8::1, found {text!r}", 2)
+    return address
 
 
 FromOption = Annotated[
