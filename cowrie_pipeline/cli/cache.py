@@ -3,13 +3,11 @@
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from cowrie_pipeline.cli.console import fail, print_json, print_line, print_table, show_progress, time_shown
+from cowrie_pipeline.cli.console import print_json, print_line, print_table, show_progress, time_shown
 from cowrie_pipeline.cli.database import open_filled
-from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.enrichment.outcomes import Status
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.invalidate_answers import invalidate_answers
-from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 from cowrie_pipeline.warehouse.cache_care import (
     Selection,
     cached_addresses,
@@ -80,23 +78,19 @@ def invalidate_service(
     status: Status | None,
     older_than_days: float | None,
     key: str | None,
+    quiet: bool,
     as_json: bool,
 ) -> int:
     """Make the answers of a service due, and all that has them; return the exit code."""
     now = datetime.now(UTC)
     older_than = None if older_than_days is None else now - timedelta(days=older_than_days)
-    with open_filled(settings) as warehouse:
-        with build_enrichment(settings, {}, WarehouseAllowance(warehouse)) as enrichment:
-            known = [state.source.name for state in enrichment.sources]
-        if service not in known:
-            raise fail(f"--service must be one of {', '.join(known)}, found {service!r}", 2)
-        with show_progress(quiet=as_json) as on_progress:
-            report = invalidate_answers(
-                warehouse,
-                Selection(service=service, status=status, older_than=older_than, key=key),
-                now=now,
-                on_progress=on_progress,
-            )
+    with open_filled(settings) as warehouse, show_progress(quiet=quiet) as on_progress:
+        report = invalidate_answers(
+            warehouse,
+            Selection(service=service, status=status, older_than=older_than, key=key),
+            now=now,
+            on_progress=on_progress,
+        )
     if as_json:
         print_json({"service": service} | asdict(report))
         return 0
@@ -116,9 +110,9 @@ def invalidate_service(
     return 0
 
 
-def remove_expired(settings: Settings, *, as_json: bool) -> int:
+def remove_expired(settings: Settings, *, quiet: bool, as_json: bool) -> int:
     """Remove what expired longer ago than the settings say; return the exit code."""
-    with open_filled(settings) as warehouse, show_progress(quiet=as_json) as on_progress:
+    with open_filled(settings) as warehouse, show_progress(quiet=quiet) as on_progress:
         report = clean_up(
             warehouse,
             expired_for=timedelta(days=settings.cache_keep_days),

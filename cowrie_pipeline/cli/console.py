@@ -4,6 +4,7 @@ Results go to standard output, everything else to standard error, so that output
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -36,10 +37,14 @@ _WIDTH_OF_FILES = 160
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH_OF_FILES)
+    # no emoji: in 2001:db8:100::1 there is none
+    console = Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=True)
+    if console.is_terminal:
+        return console
+    return Console(stderr=stderr, highlight=False, emoji=False, width=_WIDTH_OF_FILES)
 
 
+_log = logging.getLogger(__name__)
 OUT = _console(stderr=False)
 ERR = _console(stderr=True)
 
@@ -126,7 +131,7 @@ def show_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _show_nothing(step: str, done: int, total: int) -> None:
-    del step, done, total
+    _log.debug("%s: %d of %d", step, done, total)
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.days import DayRange, days_with_sessions
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.schema import newest_version, version_of
 
-__all__ = ["is_filled", "open_filled", "open_warehouse"]
+__all__ = ["is_filled", "open_filled", "open_warehouse", "span_of"]
 
 _HOW_TO_FILL = "`cowrie-pipeline demo` shows how"
 
@@ -56,3 +58,13 @@ def open_filled(settings: Settings) -> Iterator[Warehouse]:
             )
             raise WarehouseError(f"{found}, {_HOW_TO_FILL}")
         yield warehouse
+
+
+def span_of(warehouse: Warehouse, first: date | None, last: date | None) -> DayRange | None:
+    """Return the days that are meant and have sessions around them, None where there are none."""
+    with warehouse.read() as connection:
+        known = days_with_sessions(connection)
+    if known is None:
+        return None
+    begin, end = max(first or known.first, known.first), min(last or known.last, known.last)
+    return DayRange(begin, end) if begin <= end else None

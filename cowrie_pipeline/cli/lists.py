@@ -52,7 +52,7 @@ def show_lists(settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
-def refresh_lists(settings: Settings, *, as_json: bool) -> int:
+def refresh_lists(settings: Settings, *, quiet: bool, as_json: bool) -> int:
     """Download what is due and configured, with a line for each list; return the exit code: 1 if one failed."""
     if settings.offline:
         raise fail("COWRIE_OFFLINE is set, so nothing is downloaded: unset it to refresh the lists", 2)
@@ -62,7 +62,7 @@ def refresh_lists(settings: Settings, *, as_json: bool) -> int:
     reports: list[DownloadReport] = []
     try:
         for number, each in enumerate(ALL_LISTS, 1):
-            if not as_json and not_configured(each, configuration) is None and _is_due(each, configuration, now):
+            if not quiet and not_configured(each, configuration) is None and _is_due(each, configuration, now):
                 ERR.print(f"{number} of {len(ALL_LISTS)}: {each.name} ...", markup=False)
             reports.append(_refresh(each, configuration, downloader, now))
             if not as_json:

@@ -21,11 +21,11 @@ from cowrie_pipeline.warehouse.schema import upgrade_schema
 __all__ = ["bring_in", "give_back"]
 
 
-def bring_in(settings: Settings, folder: Path, *, dry_run: bool, as_json: bool) -> int:
+def bring_in(settings: Settings, folder: Path, *, dry_run: bool, quiet: bool, as_json: bool) -> int:
     """Take the answers below `folder` into the database, which is made if there is none; return the exit code."""
     with _database_to_fill(settings, dry_run=dry_run) as warehouse:
         disk = _disk(settings, folder, warehouse)
-        with show_progress(quiet=as_json) as on_progress:
+        with show_progress(quiet=quiet) as on_progress:
             report = migrate_to_database(
                 warehouse,
                 disk,
@@ -41,11 +41,11 @@ def bring_in(settings: Settings, folder: Path, *, dry_run: bool, as_json: bool) 
     return 0 if report.is_valid else 1
 
 
-def give_back(settings: Settings, folder: Path, *, dry_run: bool, as_json: bool) -> int:
+def give_back(settings: Settings, folder: Path, *, dry_run: bool, quiet: bool, as_json: bool) -> int:
     """Write the database's answers below `folder`, where they are missing or older; return the exit code."""
     with open_filled(settings) as warehouse:
         disk = _disk(settings, folder, warehouse)
-        with show_progress(quiet=as_json) as on_progress:
+        with show_progress(quiet=quiet) as on_progress:
             report = roll_back(
                 warehouse,
                 disk,

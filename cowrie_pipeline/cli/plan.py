@@ -5,10 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from cowrie_pipeline.cli.console import in_words, print_json, print_line, print_table, show_progress, time_shown
-from cowrie_pipeline.cli.database import open_filled
+from cowrie_pipeline.cli.database import open_filled, span_of
 from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.days import DayRange, days_with_sessions
 from cowrie_pipeline.steps.enrichment_plan import EnrichmentPlan, PlannedSource, plan_enrichment
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 
@@ -23,11 +22,10 @@ _WORTHS = (
 )
 
 
-def show_plan(settings: Settings, first: date | None, last: date | None, *, as_json: bool) -> int:
+def show_plan(settings: Settings, first: date | None, last: date | None, *, quiet: bool, as_json: bool) -> int:
     """Print what a run over the days from `first` to `last` would ask; return the exit code."""
     with open_filled(settings) as warehouse:
-        with warehouse.read() as connection:
-            days = _days(days_with_sessions(connection), first, last)
+        days = span_of(warehouse, first, last)
         if days is None:
             if as_json:
                 print_json({"database": warehouse.safe_url, "days": None, "sources": [], "first": []})
@@ -36,7 +34,7 @@ def show_plan(settings: Settings, first: date | None, last: date | None, *, as_j
             return 0
         with (
             build_enrichment(settings, {}, WarehouseAllowance(warehouse)) as enrichment,
-            show_progress(quiet=as_json) as on_progress,
+            show_progress(quiet=quiet) as on_progress,
         ):
             plan = plan_enrichment(
                 warehouse,
@@ -51,14 +49,6 @@ def show_plan(settings: Settings, first: date | None, last: date | None, *, as_j
         else:
             _print(plan, settings)
     return 0
-
-
-def _days(known: DayRange | None, first: date | None, last: date | None) -> DayRange | None:
-    """Return the days that are meant and have sessions around them, None where there are none."""
-    if known is None:
-        return None
-    begin, end = max(first or known.first, known.first), min(last or known.last, known.last)
-    return DayRange(begin, end) if begin <= end else None
 
 
 def _as_object(plan: EnrichmentPlan) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Belongs here: the ledger before the call and after it, claims on keys, the end o
 Does not belong here: which source is asked about what (cascade.py), how (sources/), the ledger itself (the warehouse).
 """
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from cowrie_pipeline.enrichment.outcomes import LookupCache, Outcome, Source, St
 
 __all__ = ["Answers", "Desk"]
 
+_log = logging.getLogger(__name__)
 # How long to wait for the answers of other processes, and how often to look for them, in seconds.
 WAIT_FOR_OTHERS = 120.0
 WAIT_BETWEEN_LOOKS = 0.2
@@ -93,6 +95,7 @@ class Desk:
             started = self._clock()
             outcomes = _ask(source, to_ask, now)
             self._spent[source.name] += self._clock() - started
+            _log.debug("%s: asked about %d keys, %.2f s in all", source.name, len(to_ask), self._spent[source.name])
             cache.put_many(list(outcomes.values()))
             answers.asked.update(outcomes)
             skipped = next((each for each in outcomes.values() if each.status is Status.SKIPPED_BUDGET), None)

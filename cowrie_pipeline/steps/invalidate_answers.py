@@ -22,11 +22,12 @@ from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
 from cowrie_pipeline.enrichment.values import asn_number, moment
 from cowrie_pipeline.observability.progress import ProgressListener
 from cowrie_pipeline.steps.inventories import encoded
-from cowrie_pipeline.warehouse.cache_care import Selection, invalidate
+from cowrie_pipeline.warehouse.bulk import staged
+from cowrie_pipeline.warehouse.cache_care import Selection, invalidate, invalidate_keys
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import file_reputation, ip_inventory, password_exposure
 
-__all__ = ["InvalidationReport", "invalidate_answers"]
+__all__ = ["InvalidationReport", "invalidate_answers", "make_addresses_due"]
 
 # So few that a transaction is short, and others get in between.
 _ROWS_AT_ONCE = 1_000
@@ -124,6 +125,33 @@ def _make_documents_due(
         changed += len(due)
         done += len(rows)
         on_progress("addresses", done, max(done, total))
+
+
+def make_addresses_due(
+    warehouse: Warehouse, services: Sequence[str], addresses: Sequence[str], *, older_than: datetime, now: datetime
+) -> None:
+    """Make due what services said of some addresses before `older_than`, in the ledger and in their documents."""
+    # The ledger first, as above.
+    invalidate_keys(warehouse, services, addresses, older_than=older_than, now=now)
+    kind = _addresses.ip_address.type
+    with (
+        warehouse.begin(lock="facts") as connection,
+        staged(connection, "addresses_made_due", {"ip_address": kind}, ((each,) for each in addresses)) as meant,
+    ):
+        rows = connection.execute(
+            select(_addresses.ip_address, _addresses.enrichment)
+            .join(meant, meant.c.ip_address == _addresses.ip_address)
+            .order_by(_addresses.ip_address)
+        ).all()
+        due: dict[str, Document] = {}
+        for address, stored in rows:
+            document = read_document(stored)
+            for service in services:
+                selection = Selection(service=service, older_than=older_than)
+                changed = _made_due(due.get(address, document), service, selection, now)
+                if changed is not None:
+                    due[address] = changed
+        _write(connection, due, now)
 
 
 def _as_kept(service: str, key: str) -> str:

@@ -18,7 +18,7 @@ from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import session_summaries
 
-__all__ = ["OBSERVED_WITHIN", "SnapshotReport", "take_snapshots"]
+__all__ = ["OBSERVED_WITHIN", "SnapshotReport", "take_snapshots", "take_snapshots_between"]
 
 OBSERVED_WITHIN = timedelta(hours=48)
 
@@ -38,17 +38,22 @@ def take_snapshots(connection: Connection, days: DayRange, *, now: datetime) -> 
     A session that has a snapshot is never touched. One whose address no source could be asked about waits: a picture
     of nothing, taken because a service was down, could never be mended.
     """
+    return take_snapshots_between(connection, days.start, days.end, now=now)
+
+
+def take_snapshots_between(connection: Connection, start: datetime, end: datetime, *, now: datetime) -> SnapshotReport:
+    """Do the same for sessions that began from `start` on and before `end`: a day's sessions can be many."""
     dialect = connection.dialect.name
     parameters = {
-        "start": days.start,
-        "end": days.end,
+        "start": start,
+        "end": end,
         "now": now,
         "patience": now - OBSERVED_WITHIN,
         "within": OBSERVED_WITHIN // timedelta(microseconds=1),
     }
     for name in ("keep_documents", "take_snapshots"):
         connection.execute(with_parameters(read_sql(f"transforms/{name}", dialect).statement, **parameters))
-    in_span = (session_summaries.c.first_event_at >= days.start) & (session_summaries.c.first_event_at < days.end)
+    in_span = (session_summaries.c.first_event_at >= start) & (session_summaries.c.first_event_at < end)
     taken = connection.execute(
         select(session_summaries.c.snapshot_basis, func.count())
         .where(in_span, session_summaries.c.snapshot_at == now)

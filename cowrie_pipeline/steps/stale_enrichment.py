@@ -24,6 +24,7 @@ from cowrie_pipeline.steps.file_reputation import ask_about_files
 from cowrie_pipeline.steps.inventories import InventoryReport, look_up_addresses
 from cowrie_pipeline.steps.ledger import Ledger
 from cowrie_pipeline.steps.password_exposure import ask_about_passwords
+from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
@@ -33,10 +34,12 @@ __all__ = [
     "AT_MOST",
     "count_stale",
     "longest_due",
+    "longest_due_keys",
     "refresh_stale",
     "refresh_stale_files",
     "refresh_stale_passwords",
     "stale_addresses",
+    "worth_of",
 ]
 
 # With local sources alone some seconds of work; limited sources stop at their budgets.
@@ -62,21 +65,28 @@ def refresh_stale_files(
     warehouse: Warehouse, enrichment: Enrichment, *, ledger: Ledger, now: datetime, at_most: int = AT_MOST
 ) -> AskingReport:
     """Ask again about `at_most` of the files that are due at `now`, whenever they were transferred."""
-    hashes = _longest_due_keys(warehouse, file_reputation, file_reputation.c.sha256, now=now, at_most=at_most)
+    hashes = longest_due_keys(warehouse, file_reputation, file_reputation.c.sha256, now=now, at_most=at_most)
     return ask_about_files(warehouse, enrichment, hashes, ledger=ledger, now=now)
 
 
 def refresh_stale_passwords(
-    warehouse: Warehouse, enrichment: Enrichment, *, ledger: Ledger, now: datetime, at_most: int = AT_MOST
+    warehouse: Warehouse,
+    enrichment: Enrichment,
+    *,
+    ledger: Ledger,
+    now: datetime,
+    at_most: int = AT_MOST,
+    on_progress: OnProgress = unheard,
 ) -> AskingReport:
     """Ask again about `at_most` of the passwords that are due at `now`, whenever they were tried."""
-    hashes = _longest_due_keys(warehouse, password_exposure, password_exposure.c.sha1, now=now, at_most=at_most)
-    return ask_about_passwords(warehouse, enrichment, hashes, ledger=ledger, now=now)
+    hashes = longest_due_keys(warehouse, password_exposure, password_exposure.c.sha1, now=now, at_most=at_most)
+    return ask_about_passwords(warehouse, enrichment, hashes, ledger=ledger, now=now, on_progress=on_progress)
 
 
-def _longest_due_keys(
+def longest_due_keys(
     warehouse: Warehouse, table: Table, key: Column[str], *, now: datetime, at_most: int
 ) -> Sequence[str]:
+    """Return the keys of a table of files or passwords that have been due longest."""
     due = or_(table.c.due_at.is_(None), table.c.due_at <= now)
     since = func.coalesce(table.c.due_at, table.c.first_seen)
     with warehouse.read() as connection:
@@ -94,6 +104,15 @@ def stale_addresses(connection: Connection, *, at_most: int, now: datetime) -> M
     statement = read_sql("transforms/stale_addresses", connection.dialect.name).statement
     parameters = {"now": now, "at_most": at_most, "oldest": (at_most + 1) // 2}
     return dict(connection.execute(with_parameters(statement, **parameters)).all())
+
+
+def worth_of(connection: Connection, addresses: Sequence[str]) -> dict[str, int]:
+    """Return what addresses are worth, in the order in which they are given."""
+    statement = read_sql("transforms/worth_of_addresses", connection.dialect.name).statement
+    columns = {"ip_address": ip_inventory.c.ip_address.type}
+    with staged(connection, "worth_asked", columns, ((address,) for address in addresses)):
+        worths: dict[str, int] = dict(connection.exec_driver_sql(statement).all())
+    return {address: worths[address] for address in addresses}
 
 
 def count_stale(connection: Connection, *, now: datetime) -> int:

@@ -4,7 +4,7 @@ Belongs here: statistics, reports, invalidation and clean-up of `enrichment_cach
 Does not belong here: reading and keeping outcomes (lookup_cache.py), the disk (enrichment/disk_cache.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, or_,
 
 from cowrie_pipeline.enrichment.outcomes import Status
 from cowrie_pipeline.observability.progress import OnProgress, unheard
+from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.lookup_cache import LOCK
 from cowrie_pipeline.warehouse.sql_files import read_sql
@@ -37,6 +38,7 @@ __all__ = [
     "contents",
     "flagged_files",
     "invalidate",
+    "invalidate_keys",
     "last_look_ups",
     "usage_by_day",
 ]
@@ -236,11 +238,7 @@ def invalidate(warehouse: Warehouse, selection: Selection, *, now: datetime, on_
     conditions.append(_is_resting(now))
     with warehouse.read() as connection:
         total = connection.execute(select(func.count()).select_from(enrichment_cache).where(*conditions)).scalar_one()
-    change = {
-        "expires_at": case((_cache.expires_at > now, now), else_=_cache.expires_at),
-        "retry_at": None,
-        "failures": 0,
-    }
+    change = _made_due(now)
     done = 0
     while True:
         with warehouse.begin(lock=LOCK) as connection:
@@ -252,6 +250,36 @@ def invalidate(warehouse: Warehouse, selection: Selection, *, now: datetime, on_
             return done
         done += changed
         on_progress(done, max(done, total))
+
+
+def invalidate_keys(
+    warehouse: Warehouse,
+    services: Iterable[str],
+    keys: Sequence[str],
+    *,
+    now: datetime,
+    older_than: datetime | None = None,
+) -> int:
+    """Make due what services said of some keys, as `invalidate` does, in one transaction; return how many were not."""
+    changed = 0
+    with (
+        warehouse.begin(lock=LOCK) as connection,
+        staged(connection, "keys_made_due", {"key": _cache.key.type}, ((key,) for key in keys)) as meant,
+    ):
+        # service by service, so that the table's key is of use
+        for service in services:
+            selection = Selection(service=service, older_than=older_than)
+            conditions = [*selection.conditions(), _cache.key.in_(select(meant.c.key)), _is_resting(now)]
+            changed += connection.execute(update(enrichment_cache).where(*conditions).values(_made_due(now))).rowcount
+    return changed
+
+
+def _made_due(now: datetime) -> dict[str, Any]:
+    return {
+        "expires_at": case((_cache.expires_at > now, now), else_=_cache.expires_at),
+        "retry_at": None,
+        "failures": 0,
+    }
 
 
 def clean_up(

@@ -5,6 +5,7 @@ Does not belong here: statements about our tables.
 """
 
 import itertools
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 __all__ = ["Warehouse", "WarehouseError"]
 
+_log = logging.getLogger(__name__)
 # How long a writer waits for another on SQLite, which has one writer at a time.
 _BUSY_TIMEOUT_MS = 120_000
 _CACHE_KIB = 16 * 1024
@@ -41,6 +43,7 @@ class Warehouse:
     def __init__(self, url: str) -> None:
         self.url = _normalized(url)
         self.engine = _create_engine(self.url)
+        _log.debug("database %s", self.safe_url)
 
     @property
     def dialect(self) -> str:

@@ -46,6 +46,13 @@ def cowrie_pipeline(folder: Path, *arguments: str | Path, **variables: str | Pat
     )
 
 
+def cowrie_enrich(folder: Path, *arguments: str | Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `cowrie-enrich` in `folder` to its end."""
+    process = start_enrich(folder, *arguments, **variables)
+    out, err = process.communicate(timeout=TIMEOUT)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
 def start_enrich(folder: Path, *arguments: str | Path, **variables: str | Path) -> subprocess.Popen[str]:
     """Start `cowrie-enrich` in `folder`."""
     return subprocess.Popen(

@@ -100,3 +100,11 @@ def test_truth_and_absence_are_shown_in_words(shown: io.StringIO) -> None:
     assert "no" in found
     assert "1,234" in found
     assert "Nothing" not in found
+
+
+def test_what_looks_like_the_name_of_an_emoji_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_line("2001:db8:100::1")
+    console.print_table("SHA256:x: none", ("address",), [("2001:db8:100::1",)])
+    shown = capsys.readouterr().out
+    assert shown.count("2001:db8:100::1") == 2
+    assert "SHA256:x: none" in shown

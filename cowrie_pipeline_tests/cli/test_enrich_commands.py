@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from cowrie_pipeline import __version__
+from cowrie_pipeline.cli.options import source_names
 from cowrie_pipeline.enrichment.disk_cache import DiskCache
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
@@ -77,8 +78,122 @@ def test_commands_start_without_dagster(tmp_path: Path) -> None:
     assert done.stdout == "False\n"
 
 
+COMMANDS = [
+    ("sources",),
+    ("plan",),
+    ("lists",),
+    ("migrate-cache",),
+    ("build-asn-inventory",),
+    ("refresh",),
+    ("passwords",),
+    ("top-passwords",),
+    ("new-passwords",),
+    ("ssh-keys",),
+    ("coverage",),
+    ("asn", "top"),
+    ("asn", "show"),
+    ("asn", "history"),
+    ("ip", "show"),
+    ("cache", "stats"),
+    ("cache", "invalidate"),
+    ("cache", "clean-up"),
+    ("cache", "addresses"),
+    ("cache", "flagged"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_its_own_help_with_an_example_and_the_common_options(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = invoke_enrich(tmp_path, *command, "--help")
+    assert done.code == 0
+    assert f"  cowrie-enrich {' '.join(command)}" in done.out.partition("Example")[2]
+    expected = {"--json", "--verbose", "--db"} - ({"--db"} if command == ("lists",) else set())
+    assert expected <= set(done.out.split())
+
+
+def test_the_help_lists_all_commands_and_the_exit_codes(tmp_path: Path) -> None:
+    done = invoke_enrich(tmp_path, "--help")
+    assert {command[0] for command in COMMANDS} <= set(done.out.split())
+    codes = done.out.partition("Exit codes:")[2]
+    assert [line.split()[0] for line in codes.splitlines()[1:5]] == ["0", "1", "2", "130"]
+
+
+def complete(folder: Path, *words: str) -> list[str]:
+    """Return what bash would offer for the last of `words`."""
+    code = "from cowrie_pipeline.cli.enrich import app; app(prog_name='cowrie-enrich')"
+    variables = {"_COWRIE_ENRICH_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(folder, **variables, COMP_CWORD=str(len(words) - 1)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.split()
+
+
+def test_a_shell_completes_commands_and_names_of_sources(tmp_path: Path) -> None:
+    assert complete(tmp_path, "cowrie-enrich", "sou") == ["sources"]
+    assert complete(tmp_path, "cowrie-enrich", "cache", "invalidate", "--service", "gr") == ["greynoise"]
+
+
+def test_the_names_for_completion_are_those_of_all_sources(tmp_path: Path) -> None:
+    assert sorted(source_names()) == sorted(sources(tmp_path))
+
+
+def test_an_unexpected_error_is_one_line_and_with_verbose_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise KeyError("s3cr3t\x1b[2J")
+
+    monkeypatch.setattr("cowrie_pipeline.cli.sources.show_sources", fail)
+    done = invoke_enrich(tmp_path, "sources")
+    assert (done.code, done.out) == (1, "")
+    (line,) = done.err.splitlines()
+    assert line.startswith("error: an unexpected KeyError in fail (line ")
+    assert "--verbose" in line
+    assert "s3cr3t" not in line
+    told = invoke_enrich(tmp_path, "sources", "--verbose")
+    assert told.code == 1
+    assert "Traceback (most recent call last)" in told.err
+    assert "\x1b" not in told.err
+    assert told.err.splitlines()[-1] == line
+
+
+def test_a_command_that_is_stopped_says_what_holds_and_ends_with_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cowrie_pipeline.cli.sources.show_sources", stop)
+    done = invoke_enrich(tmp_path, "sources")
+    assert (done.code, done.out) == (130, "")
+    assert "what was committed is kept" in done.err
+
+
+def test_verbose_writes_a_log_that_does_not_show_the_password_of_a_database(tmp_path: Path) -> None:
+    url = "postgresql://someone:hunter2@127.0.0.1:1/cowrie"
+    done = invoke_enrich(tmp_path, "sources", "--db", url, "--verbose")
+    assert "DEBUG cowrie_pipeline.warehouse.engine: database postgresql+psycopg://someone:***@" in done.err
+    assert "hunter2" not in done.err
+
+
 NEED_A_DATABASE = [
     ("plan",),
+    ("refresh", "--ips", "all"),
+    ("passwords",),
+    ("top-passwords",),
+    ("new-passwords",),
+    ("ssh-keys",),
+    ("coverage",),
+    ("asn", "top"),
+    ("asn", "show", "AS64500"),
+    ("asn", "history", "64500"),
+    ("ip", "show", "203.0.113.7"),
     ("cache", "stats"),
     ("cache", "invalidate", "--service", "dshield"),
     ("cache", "clean-up"),
@@ -109,6 +224,20 @@ def test_a_command_without_a_database_says_how_to_make_one_and_makes_none(
         (("migrate-cache", "--from-disk", "."), "give --to-database, or --rollback"),
         (("migrate-cache", "--from-disk", "nowhere", "--to-database"), "nowhere: expected a folder"),
         (("lists", "--refresh"), "COWRIE_OFFLINE is set"),
+        (("asn", "show", "google"), "such as AS64500, found 'google'"),
+        (("asn", "history", "AS0"), "found 'AS0'"),
+        (("asn", "top", "--by", "luck"), "luck"),
+        (("ip", "show", "example.org"), "found 'example.org'"),
+        (("ip", "show", "203.0.113.256"), "expected an IP address"),
+        (("coverage", "--source", "nobody"), "--source must be one of"),
+        (("refresh",), "give --ips, --sessions or --files"),
+        (("refresh", "--ips", "0"), "--ips must be a number above 0 or all, found '0'"),
+        (("refresh", "--ips", "many"), "found 'many'"),
+        (("refresh", "--ips", "5", "--source", "nobody"), "found 'nobody'"),
+        (("refresh", "--ips", "5", "--source", "pwned_passwords"), "use `cowrie-enrich passwords`"),
+        (("refresh", "--ips", "5", "--source", "virustotal"), "give --files with it"),
+        (("refresh", "--files", "5", "--source", "dshield"), "give --ips with it"),
+        (("refresh", "--sessions", "5", "--older-than", "3"), "--older-than is of addresses and files"),
         (("no-such-command",), "no-such-command"),
     ],
 )
@@ -333,6 +462,7 @@ def test_answers_on_disk_come_into_the_database_and_back(
 
     dry = migrate("--to-database", "--dry-run", "--json")
     assert (dry.code, dry.json["written"], dry.json["dry_run"]) == (0, 3, True)
+    assert migrate("--to-database", "--dry-run", "--no-progress").err == ""
     first = migrate("--to-database")
     assert first.code == 0
     assert "4 files = 3 written + 0 there already + 0 newer in the database + 1 skipped" in first.out
