@@ -38,6 +38,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "COWRIE_CACHE_DIR": ("/srv/cache", Path("/srv/cache")),
     "COWRIE_CACHE_KEEP_DAYS": ("90", 90.0),
     "COWRIE_LISTS_DIR": ("/srv/lists", Path("/srv/lists")),
+    "COWRIE_ASN_TYPES_DIR": ("/srv/asn-types", Path("/srv/asn-types")),
     "COWRIE_LISTS_OFF": ("tor_exits,", ("tor_exits",)),
     "COWRIE_MAXMIND_ACCOUNT_ID": ("123456", "123456"),
     "COWRIE_MAXMIND_LICENSE_KEY": ("hunter2", "hunter2"),

@@ -48,8 +48,8 @@ __all__ = [
 
 # On disk, so asked about every AS number that is met.
 NETWORK_LISTS = ("rir", "spamhaus_asndrop")
-# Asked at once about the AS numbers that only Team Cymru told, since MaxMind names those that it knows; later about
-# those of which a fact is still unknown (`Cascade.complete_networks`).
+# Asked with a batch about the AS numbers that only Team Cymru told, since MaxMind names those that it knows; after all
+# batches about those of which a fact is still unknown (`Cascade.complete_networks`).
 NETWORK_SERVICE = "cymru_asn"
 NETWORK_FIELDS = ("organization", "network_country", "rir")
 # When to look again where no source said when: none is usable, or none had to be asked.

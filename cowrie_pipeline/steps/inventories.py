@@ -161,8 +161,8 @@ def look_up_addresses(
 ) -> InventoryReport:
     """Look up addresses of the inventory, given with their worth, in their order; the report has no days.
 
-    Before them the networks that lack a fact since earlier runs are looked up again, as far as something of them is
-    due: what was unknown when they were met is not unknown for ever.
+    After them the networks that lack a fact, of this run or an earlier one, are looked up as far as something of them
+    is due: what is unknown of a network is not unknown for ever, and it does not depend on how often it was met.
     """
     with warehouse.read() as connection:
         networks_before = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
@@ -176,7 +176,6 @@ def look_up_addresses(
             outcomes.setdefault(service, Counter()).update({str(status): n for status, n in counts.items()})
         cache_hits.update(result.cache_hits)
 
-    count(_complete_networks(warehouse, cascade, ledger=ledger, now=now))
     done = 0
     with without_collector():
         for known in known_addresses(warehouse, due):
@@ -189,6 +188,7 @@ def look_up_addresses(
             findings |= dict.fromkeys(str(finding) for finding in result.findings)
             done += len(known)
             on_progress(done, len(due))
+    count(_complete_networks(warehouse, cascade, ledger=ledger, now=now))
     with warehouse.read() as connection:
         networks_after = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
     return InventoryReport(

@@ -266,28 +266,34 @@ def attack(warehouse: Warehouse, folder: Path, *addresses: str) -> None:
     )
 
 
-def test_a_network_that_maxmind_names_is_completed_by_team_cymru_in_the_next_run(
+def test_a_network_that_maxmind_names_has_country_and_registry_from_team_cymru(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """Case 1 in the first run: Team Cymru is not called, and country and registry are not those of an address."""
+    """Case 1: Team Cymru is not called about the address, and country and registry are not those of the address."""
     attack(warehouse, tmp_path, ADDRESS)
     world = World(lambda _: ASN)
     world.enrich(warehouse, DAY)
-    assert world.cymru.calls == world.network.calls == []
-    assert facts_of(warehouse) == [(f"Network {ASN}", "maxmind"), (None, None), (None, None)]
-    report = world.enrich(warehouse, DAY, now=NOW + HOUR)
-    assert (report.addresses_due, world.network.calls) == (0, [(f"AS{ASN}",)])
+    assert (world.cymru.calls, world.network.calls) == ([], [(f"AS{ASN}",)])
     assert facts_of(warehouse) == [(f"Network {ASN}", "maxmind"), ("NL", "cymru_asn"), ("ripencc", "cymru_asn")]
-    world.enrich(warehouse, DAY, now=NOW + 2 * HOUR)
+    world.enrich(warehouse, DAY, now=NOW + HOUR)
     assert len(world.network.calls) == 1, "a network that is complete is asked about no more"
 
 
-def test_a_refresh_of_stale_addresses_completes_networks_too(warehouse: Warehouse, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_refresh", [False, True])
+def test_a_network_that_lacks_facts_gets_them_when_a_source_can_tell_and_no_address_is_due(
+    warehouse: Warehouse, tmp_path: Path, by_refresh: bool
+) -> None:
     attack(warehouse, tmp_path, ADDRESS)
     world = World(lambda _: ASN)
-    world.enrich(warehouse, DAY)
-    with world.cascade() as cascade:
-        refresh_stale(warehouse, cascade, ledger=WarehouseCache(warehouse, day=NOW.date()), now=NOW + HOUR)
+    with Cascade([world.maxmind]) as cascade:
+        run_cascade(warehouse, cascade, span(DAY), now=NOW)
+    assert facts_of(warehouse)[1:] == [(None, None), (None, None)]
+    ledger = WarehouseCache(warehouse, day=NOW.date())
+    with Cascade([world.maxmind, world.network]) as cascade:
+        if by_refresh:
+            refresh_stale(warehouse, cascade, ledger=ledger, now=NOW + HOUR)
+        else:
+            look_up_addresses(warehouse, cascade, {}, ledger=ledger, now=NOW + HOUR)
     assert facts_of(warehouse)[1:] == [("NL", "cymru_asn"), ("ripencc", "cymru_asn")]
 
 
@@ -304,11 +310,10 @@ def test_a_network_is_not_asked_about_again_before_the_outcome_expires(warehouse
 
     with Cascade([world.maxmind, world.network, rir]) as cascade:
         run_cascade(warehouse, cascade, span(DAY), now=NOW)
-    assert (len(rir.calls), len(world.network.calls)) == (1, 0)
-    run(HOUR)
-    run(HOUR + timedelta(minutes=11))
     assert (len(rir.calls), len(world.network.calls)) == (1, 1)
-    run(HOUR + timedelta(minutes=18))  # a rest is up to 20 % longer than its quarter of an hour
+    run(timedelta(minutes=11))
+    assert (len(rir.calls), len(world.network.calls)) == (1, 1)
+    run(timedelta(minutes=18))  # a rest is up to 20 % longer than its quarter of an hour
     assert (len(rir.calls), len(world.network.calls)) == (1, 2)
     rir.script = lambda _: {"country": "US", "registry": "arin"}
     run(timedelta(days=1))
