@@ -77,4 +77,3 @@ def test_wrong_use_and_a_missing_database_are_told_in_one_line(tmp_path: Path, d
     missing = invoke_enrich(tmp_path, "build-asn-inventory", "--db", f"sqlite:///{tmp_path / 'none.db'}")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
     assert "cowrie-pipeline run --logs PATH" in missing.err
-    assert "Example: cowrie-enrich build-asn-inventory" in invoke_enrich(tmp_path, "build-asn-inventory", "--help").out
