@@ -4,7 +4,7 @@ A network's own entries (merge.py) are believed before these. They serve where a
 was filled by other means: then what most of its addresses say is better than nothing, and no single address decides.
 
 Belongs here: where a document may tell a fact of its address's network, and how what it tells is read.
-Does not belong here: finding the documents (steps/asn_inventory_build.py, sql/transforms/documents_of_networks.sql).
+Does not belong here: finding the documents (steps/asn_inventory_build.py, sql/transforms/documents_of_networks*.sql).
 """
 
 import json
@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from cowrie_pipeline.enrichment.merge import Claim
 from cowrie_pipeline.enrichment.values import asn_number, country_code, registry_name, text_value
 
-__all__ = ["CLAIMS", "NETWORK_FIELDS", "PATHS", "Said", "read_said"]
+__all__ = ["CLAIMS", "NETWORK_FIELDS", "PATHS", "Said", "read_document_text", "read_said"]
 
 NETWORK_FIELDS = ("organization", "country", "registry")
 
@@ -86,6 +88,10 @@ def read_said(text: str | bytes) -> tuple[dict[tuple[str, str], Any], str | None
         values: Sequence[Any] = json.loads(text)
     except (ValueError, RecursionError):
         return {}, "text that cannot be read"
+    return _usable(values)
+
+
+def _usable(values: Sequence[Any]) -> tuple[dict[tuple[str, str], Any], str | None]:
     said: dict[tuple[str, str], Any] = {}
     fault = None
     for (service, key), value in zip(PATHS, values, strict=True):
@@ -96,6 +102,58 @@ def read_said(text: str | bytes) -> tuple[dict[tuple[str, str], Any], str | None
         else:
             fault = fault or f"{service}.{key} is {_kind(value)}"
     return said, fault
+
+
+# The part of a document that is looked at, for a reader that skips all else: a whole document takes far longer.
+_SERVICES = tuple(dict.fromkeys(service for service, _ in PATHS))
+_Part = msgspec.defstruct(
+    "_Part",
+    [
+        (
+            service,
+            msgspec.defstruct(
+                f"_{service}",
+                [(key, str | int | None, None) for of_service, key in PATHS if of_service == service],
+                gc=False,
+            )
+            | None,
+            None,
+        )
+        for service in _SERVICES
+    ],
+    gc=False,
+)
+_decode = msgspec.json.Decoder(_Part).decode
+
+
+def read_document_text(text: bytes) -> tuple[tuple[Any, ...], str | None]:
+    """Read the values of `PATHS` in the text of a whole document, and in words what of it cannot be used.
+
+    Returns the values in the order of `PATHS`, None where there is none.
+    """
+    try:
+        part = _decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _read_odd_document(text)
+    return (
+        tuple(getattr(entry, key) if (entry := getattr(part, service)) is not None else None for service, key in PATHS),
+        None,
+    )
+
+
+def _read_odd_document(text: bytes) -> tuple[tuple[Any, ...], str | None]:
+    nothing = (None,) * len(PATHS)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return nothing, "the document is text that is no JSON"
+    if not isinstance(document, dict):
+        return nothing, f"the document is {'JSON null' if document is None else _KINDS[type(document)]}"
+    entries = {service: document.get(service) for service in _SERVICES}
+    faults = [f"{name} is {_KINDS[type(each)]}" for name, each in entries.items() if not isinstance(each, dict | None)]
+    values = [entry.get(key) if isinstance(entry := entries[service], dict) else None for service, key in PATHS]
+    said, fault = _usable(values)
+    return tuple(said.get(path) for path in PATHS), next(iter(faults), fault)
 
 
 def _can_be_stored(value: str | int) -> bool:

@@ -10,8 +10,8 @@ cascade finds (inventories.py), whether stored counts drift (reconcile_inventori
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Connection, func, select
 
 from cowrie_pipeline.enrichment.cascade import NetworkFacts
-from cowrie_pipeline.enrichment.network_claims import Said, read_said
+from cowrie_pipeline.enrichment.network_claims import PATHS, Said, read_document_text, read_said
 from cowrie_pipeline.enrichment.network_types import NetworkRules
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.network_facts import write_networks
@@ -37,15 +37,13 @@ BATCH_SIZE = 1_000
 
 _NAMED = 20
 
-# Kinds as the two databases call them, in words; `object` is where an array or a text should be.
+# Kinds as PostgreSQL calls them, in words.
 _KINDS = {
-    "invalid": "text that is no JSON",
     "array": "an array",
-    "object": "an object",
     "null": "JSON null",
-    **dict.fromkeys(("text", "string"), "a text"),
-    **dict.fromkeys(("integer", "real", "number"), "a number"),
-    **dict.fromkeys(("true", "false", "boolean"), "a truth value"),
+    "string": "a text",
+    "number": "a number",
+    "boolean": "a truth value",
 }
 
 
@@ -218,27 +216,58 @@ def _lacks(stored: _Stored | None) -> bool:
     return stored is None or None in (stored.organization, stored.country, stored.registry)
 
 
+class _Told(NamedTuple):
+    """What some addresses of a network say alike; `first_address` is told of those of which something is at fault."""
+
+    asn: int
+    values: Mapping[tuple[str, str], Any]
+    fault: str | None
+    addresses: int
+    first_address: str
+
+
 def _read_documents(connection: Connection, networks: Sequence[int]) -> tuple[dict[int, Said], list[Malformed]]:
     """Return what the documents of addresses say of networks, and the documents that cannot be used, by address."""
-    if not networks:
-        return {}, []
-    dialect = connection.dialect.name
-    if dialect == "postgresql":
-        # all groups fit in memory, so that millions of rows need not be sorted
-        connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
-    statement = read_sql("transforms/documents_of_networks", dialect).statement
-    listed = list(networks) if dialect == "postgresql" else json.dumps(list(networks))
     said: dict[int, Said] = defaultdict(Said)
     malformed: list[Malformed] = []
-    for asn, kind, text, addresses, first in connection.execute(with_parameters(statement, networks=listed)):
-        fault = _in_words(kind) if kind else None
-        if text is not None:
-            values, fault_of_value = read_said(text)
+    if networks:
+        read = _told_by_postgresql if connection.dialect.name == "postgresql" else _told_by_sqlite
+        for asn, values, fault, addresses, first in read(connection, networks):
             said[asn].add(asn, values, addresses)
-            fault = fault or fault_of_value
-        if fault:
-            malformed.append(Malformed(first, asn, fault, addresses))
+            if fault:
+                malformed.append(Malformed(first, asn, fault, addresses))
     return said, sorted(malformed, key=lambda each: (each.ip_address, each.found))
+
+
+def _told_by_postgresql(connection: Connection, networks: Sequence[int]) -> Iterator[_Told]:
+    """Have the server take the values out, and count alike ones: it does so in several processes."""
+    # all groups fit in memory, so that millions of rows need not be sorted
+    connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
+    statement = read_sql("transforms/documents_of_networks", "postgresql").statement
+    found = connection.execute(with_parameters(statement, networks=list(networks)))
+    for asn, kind, text, addresses, first in found:
+        values, fault = read_said(text) if text is not None else ({}, None)
+        yield _Told(asn, values, _in_words(kind) if kind else fault, addresses, first)
+
+
+def _told_by_sqlite(connection: Connection, networks: Sequence[int]) -> Iterator[_Told]:
+    """Read every document, and count alike ones here."""
+    statement = read_sql("transforms/documents_of_networks", "sqlite").statement.replace(":networks", "?")
+    counts = Counter[tuple[int, tuple[Any, ...], str | None]]()
+    first: dict[tuple[int, tuple[Any, ...], str | None], str] = {}
+    # rows as the driver gives them: millions of SQLAlchemy's would take longer than the documents
+    cursor = connection.connection.cursor()
+    for asn, document, address in cursor.execute(statement, (json.dumps(list(networks)),)):
+        values, fault = read_document_text(document)
+        key = asn, values, fault
+        counts[key] += 1
+        if fault is not None:
+            first[key] = min(first.get(key, address), address)
+    cursor.close()
+    for key, addresses in counts.items():
+        asn, values, fault = key
+        said = {path: value for path, value in zip(PATHS, values, strict=True) if value is not None}
+        yield _Told(asn, said, fault, addresses, first.get(key, ""))
 
 
 def _in_words(fault: str) -> str:
