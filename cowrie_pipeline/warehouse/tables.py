@@ -129,6 +129,7 @@ log_segments = Table(
     Column("file_id", BigInteger, ForeignKey("log_files.file_id"), nullable=False),
     Column("day", Date, nullable=False),
     Column("events", BigInteger, nullable=False),
+    # on PostgreSQL both are stored without an attempt to compress them (revision 0007)
     Column("lines", LargeBinary, nullable=False, comment="the events' lines, joined by newlines, as zstd"),
     Column("fingerprints", LargeBinary, nullable=False, comment="of the lines, 8 bytes each, little-endian, ascending"),
 )

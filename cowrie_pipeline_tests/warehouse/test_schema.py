@@ -1,20 +1,25 @@
 """The schema: from nothing to the newest, once, and as tables.py says."""
 
 import multiprocessing
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
+from cowrie_pipeline.cowrie.segments import packed_lines
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
+from cowrie_pipeline.warehouse.log_store import FileRecord, save_file
 from cowrie_pipeline.warehouse.schema import newest_version, upgrade_schema, version_of
-from cowrie_pipeline.warehouse.tables import VERSION_TABLE, metadata
+from cowrie_pipeline.warehouse.tables import VERSION_TABLE, log_segments, metadata
 from cowrie_pipeline_tests.conftest import Databases
 
 
@@ -127,6 +132,32 @@ def test_an_upgrade_from_the_first_schema_keeps_what_was_looked_up(empty: Wareho
     assert rows == [("cymru", "8.8.8.8", "hit", 3, 0)]
 
 
+def test_an_upgrade_keeps_the_lines_and_stops_postgresql_from_compressing_them_again(empty: Warehouse) -> None:
+    from alembic import command
+
+    from cowrie_pipeline.warehouse.schema import _config
+
+    kept = {"lines": packed_lines([b"a line"] * 1000), "fingerprints": bytes(range(256)) * 40}
+    with empty.begin() as connection:
+        command.upgrade(_config(connection), "0004")
+        file_id = save_file(
+            connection,
+            FileRecord(path="a", fingerprint="f", head_length=1, size=1, modified_ns=0, read_at=datetime.now(UTC)),
+        )
+        segment = log_segments.insert().values(file_id=file_id, day=date(2026, 3, 1), events=1000, **kept)
+        connection.execute(segment)
+    upgrade_schema(empty)
+    with empty.begin() as connection:
+        connection.execute(segment)
+        columns = (log_segments.c.lines, log_segments.c.fingerprints)
+        assert connection.execute(select(*columns)).all() == [(kept["lines"], kept["fingerprints"])] * 2
+        if empty.dialect == "postgresql":
+            ways = text(
+                "SELECT attname FROM pg_attribute WHERE attrelid = 'log_segments'::regclass AND attstorage = 'e'"
+            )
+            assert set(connection.execute(ways).scalars()) == set(kept)
+
+
 def test_a_downgrade_leaves_no_table(empty: Warehouse) -> None:
     from alembic import command
 
@@ -169,6 +200,18 @@ def test_every_connection_of_sqlite_has_foreign_keys_on_and_a_write_ahead_log(tm
 
 
 # ---- databases that cannot be used
+
+
+def test_a_new_database_of_sqlite_has_large_pages_and_another_keeps_its_own(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.execute("PRAGMA page_size = 4096")
+        old.execute("CREATE TABLE kept (id INTEGER)")
+    for name, size in (("old.db", 4096), ("new.db", 8192)):
+        warehouse = Warehouse(f"sqlite:///{tmp_path / name}")
+        with warehouse.begin() as connection:
+            connection.execute(text("CREATE TABLE made (id INTEGER)"))
+            assert connection.execute(text("PRAGMA page_size")).scalar_one() == size
+        warehouse.dispose()
 
 
 def test_a_file_that_is_no_database_is_refused_with_a_remedy(tmp_path: Path) -> None:
