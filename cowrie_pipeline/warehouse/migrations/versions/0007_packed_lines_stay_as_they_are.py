@@ -6,7 +6,7 @@ It tried for each segment and kept nothing of it. Rows that are there stay as th
 from alembic import op
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
