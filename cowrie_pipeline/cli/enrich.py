@@ -120,6 +120,34 @@ def migrate_cache(
     raise typer.Exit(guarded(lambda: work(settings, folder, dry_run=dry_run, as_json=as_json)))
 
 
+@app.command()
+def import_legacy(
+    source: Annotated[
+        str,
+        typer.Option("--from", metavar="URL", help="The earlier database, such as sqlite:////srv/old.db. Only read."),
+    ],
+    db: DbOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing, and say what would be.")] = False,
+    batch_size: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Rows of one transaction.", show_default=True)
+    ] = 5_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a database of the older, session-level layout into this schema. Nothing is dropped in either.
+
+    Stopped in the middle, the same command goes on where it was; when all is there, it changes nothing. Exit code 1 says
+    that rows on one side are not accounted for on the other.
+
+    Example: cowrie-enrich import-legacy --from sqlite:////srv/old.db --db sqlite:////srv/cowrie.db --dry-run
+    """
+    from cowrie_pipeline.cli.import_legacy import bring_in
+
+    settings = settings_for(db)
+    raise typer.Exit(
+        guarded(lambda: bring_in(settings, source, dry_run=dry_run, batch_size=batch_size, as_json=as_json))
+    )
+
+
 @cache.command()
 def stats(
     days: Annotated[int, typer.Option(min=1, help="How many days of use are shown, today included.")] = 14,
