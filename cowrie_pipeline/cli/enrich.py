@@ -135,8 +135,8 @@ def import_legacy(
 ) -> None:
     """Move a database of the older, session-level layout into this schema. Nothing is dropped in either.
 
-    Stopped in the middle, the same command goes on where it was; when all is there, it changes nothing. Exit code 1 says
-    that rows on one side are not accounted for on the other.
+    Stopped in the middle, the same command goes on where it was; when all is there, it changes nothing. Exit code 1
+    says that rows on one side are not accounted for on the other.
 
     Example: cowrie-enrich import-legacy --from sqlite:////srv/old.db --db sqlite:////srv/cowrie.db --dry-run
     """

@@ -4,8 +4,8 @@ create: the schema. copy: networks, addresses, sessions and files, in batches in
 transaction that also writes down how far it came. snapshots: what the old rows prove of them, and the days' counts.
 constrain: foreign keys, on PostgreSQL without keeping anybody from writing. verify: rows there and rows here.
 
-The source is only read, and nothing is dropped from the target. `legacy_imports` has the progress: killed at any moment,
-the same call goes on, and when all is done it changes nothing.
+The source is only read, and nothing is dropped from the target. `legacy_imports` has the progress: killed at any
+moment, the same call goes on, and when all is done it changes nothing.
 
 Belongs here: the phases, their order, and the accounting of rows.
 Does not belong here: what rows say (legacy/rows.py), how they are written (legacy/writing.py).
@@ -185,7 +185,9 @@ def import_legacy(
         upgrade_schema(warehouse)
         changed = False
         for part, (table, columns) in tables.items():
-            copier = _Copier(warehouse, legacy, source, part, table, columns, now, batch_size)
+            copier = _Copier(
+                warehouse, legacy, source, part=part, table=table, columns=columns, now=now, batch_size=batch_size
+            )
             changed |= copier.run(on_progress)
         changed |= _derive_snapshots(warehouse, legacy, now, batch_size, on_progress)
         constraints = _constrain(warehouse)
@@ -211,7 +213,7 @@ def plan_import(
                 continue
             total = legacy.count(source, table.name)
             progress = _begun(legacy, source, part, table, columns)
-            for batch in _parsed_batches(legacy, source, part, table, columns, None, batch_size):
+            for batch in _parsed_batches(legacy, source, part, table, columns, after=None, batch_size=batch_size):
                 _add(progress, batch)
                 if part == "sessions":
                     snapshots.update(each.basis or "of the address, or none" for each in batch.parsed)
@@ -305,6 +307,7 @@ def _parsed_batches(
     part: str,
     table: LegacyTable,
     columns: list[str],
+    *,
     after: str | None,
     batch_size: int,
 ) -> Iterator[_Batch]:
@@ -336,6 +339,7 @@ class _Copier:
         warehouse: Warehouse,
         legacy: LegacyDatabase,
         source: Connection,
+        *,
         part: str,
         table: LegacyTable,
         columns: list[str] | None,
@@ -363,7 +367,13 @@ class _Copier:
             # not begun, or rows were added since: those that are here are met again and stay
             progress = _begun(self._legacy, self._source, self._part, self._table, self._columns)
         batches = _parsed_batches(
-            self._legacy, self._source, self._part, self._table, self._columns, progress.last_key, self._batch_size
+            self._legacy,
+            self._source,
+            self._part,
+            self._table,
+            self._columns,
+            after=progress.last_key,
+            batch_size=self._batch_size,
         )
         for batch in batches:
             if self._part == "files":
@@ -432,7 +442,7 @@ def _keep_progress(
 def _derive_snapshots(
     warehouse: Warehouse, legacy: LegacyDatabase, now: datetime, batch_size: int, on_progress: ProgressListener
 ) -> bool:
-    """Give the sessions of the source their snapshots, and count their days; return whether there was anything to do."""
+    """Give the sessions of the source their snapshots, and count their days; return whether that was left to do."""
     progress = _progress_of(warehouse, legacy.digest, _SNAPSHOTS) or _Progress()
     if progress.is_done:
         return False
@@ -535,7 +545,8 @@ def _constrain(warehouse: Warehouse) -> tuple[str, ...]:
         if name not in known:
             _add_foreign_key(
                 warehouse,
-                f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY ({column}) REFERENCES {target} ({key}) NOT VALID",
+                f"ALTER TABLE {table} ADD CONSTRAINT {name} "
+                f"FOREIGN KEY ({column}) REFERENCES {target} ({key}) NOT VALID",
             )
         if not _is_validated(warehouse, name):
             with warehouse.begin() as connection:

@@ -533,8 +533,8 @@ legacy_imports = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# The foreign keys of the next two tables are no part of the schema: an import adds them when the rows are there, without
-# keeping anybody from writing, which only PostgreSQL can do. A check says the same of both databases.
+# The foreign keys of the next two tables are no part of the schema: an import adds them when the rows are there,
+# without keeping anybody from writing, which only PostgreSQL can do. A check says the same of both databases.
 imported_sessions = Table(
     "imported_sessions",
     metadata,

@@ -125,7 +125,13 @@ def write_addresses(connection: Connection, source: str, addresses: Sequence[Leg
     )
     rows = (
         _address_row(
-            each.address, each.document, each.believed, each.asn_source, each.verified_at, each.enriched_at, now
+            each.address,
+            each.document,
+            each.believed,
+            asn_source=each.asn_source,
+            verified_at=each.verified_at,
+            enriched_at=each.enriched_at,
+            now=now,
         )
         for each in addresses
     )
@@ -271,13 +277,22 @@ def _addresses_of(sessions: Iterable[LegacySession], now: datetime) -> Iterable[
     for address, each in first.items():
         believed = each.address_facts
         verified_at = believed.asn_verified_at or each.enriched_at
-        yield _address_row(address, each.document, believed, believed.asn_source, verified_at, each.enriched_at, now)
+        yield _address_row(
+            address,
+            each.document,
+            believed,
+            asn_source=believed.asn_source,
+            verified_at=verified_at,
+            enriched_at=each.enriched_at,
+            now=now,
+        )
 
 
 def _address_row(
     address: str,
     document: Document,
     believed: AddressFacts,
+    *,
     asn_source: str | None,
     verified_at: datetime | None,
     enriched_at: datetime | None,
