@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Boolean, Connection, Engine, Integer, create_engine, event, inspect
 from sqlalchemy.exc import DatabaseError
 
 from cowrie_pipeline.warehouse.engine import WarehouseError, database_url
@@ -114,10 +114,9 @@ class LegacyDatabase:
         Yields:
             the last key of the batch, as JSON, and the rows by key.
         """
-        # PostgreSQL gives every value as text, so that none is refused that Python has no type for
-        form = "{}" if self._is_sqlite else "{}::text"
-        shown = ", ".join(f"{form.format(_quoted(each))} AS {_quoted(each)}" for each in columns)
-        ordered = form.format(_quoted(key))
+        given = {each: self._given(each) for each in columns} | self._numbers(connection, table, columns)
+        shown = ", ".join(f"{form} AS {_quoted(each)}" for each, form in given.items())
+        ordered = given[key]
         mark = "?" if self._is_sqlite else "%s"
         beyond = f"AND {ordered} > {mark} " if after is not None else ""
         statement = f"SELECT {shown} FROM {_quoted(table)} WHERE {_quoted(key)} IS NOT NULL {beyond}ORDER BY {ordered}"  # noqa: S608
@@ -135,6 +134,18 @@ class LegacyDatabase:
                 batch, rows = [], 0
         if batch:
             yield _key_text(batch[-1][0][key]), batch
+
+    def _given(self, column: str) -> str:
+        """Return what is selected of a column: of PostgreSQL its text, since Python has no type for some values."""
+        return _quoted(column) if self._is_sqlite else f"{_quoted(column)}::text"
+
+    def _numbers(self, connection: Connection, table: str, columns: Sequence[str]) -> dict[str, str]:
+        """Return what is selected of those columns that hold integers or truth values, which are given as they are."""
+        if self._is_sqlite:
+            return {}
+        found = inspect(connection).get_columns(table)
+        plain = {each["name"] for each in found if isinstance(each["type"], Integer | Boolean)}
+        return {each: _quoted(each) for each in columns if each in plain}
 
     def dispose(self) -> None:
         """Close every connection."""
