@@ -56,16 +56,24 @@ class LegacyDatabase:
         Raises:
             WarehouseError: it cannot be opened, or is of the present layout.
         """
+        with self._connected() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
         try:
             connection = self._engine.connect()
+            # the file is only looked at by the first statement
+            with connection.begin():
+                is_ours = inspect(connection).has_table(VERSION_TABLE)
         except DatabaseError as error:
             found = str(error.orig).strip().splitlines()[0]
             raise WarehouseError(
                 f"cannot open the earlier database {self.location}: {found}. Check --from: expected "
                 "sqlite:////folder/name.db or postgresql://user:password@host/name."
             ) from error
-        with connection, connection.begin():
-            if inspect(connection).has_table(VERSION_TABLE):
+        with connection:
+            if is_ours:
                 raise WarehouseError(
                     f"the database {self.location} has the present layout already: name it with --db, "
                     "`cowrie-pipeline db upgrade` brings it up to date"

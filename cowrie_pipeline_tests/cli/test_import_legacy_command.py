@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, MadeLegacy]:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, MadeLegacy]:
     url = f"sqlite:///{tmp_path_factory.mktemp('small')}/old.db"
-    return url, write_legacy(url, sessions=3_000)
+    return url, write_legacy(url, sessions=1_200)
 
 
 @pytest.fixture
@@ -97,15 +98,15 @@ def test_an_import_killed_in_the_middle_goes_on_and_comes_to_the_same(
     assert invoke_enrich(tmp_path, COMMAND, "--from", source, "--db", undisturbed).code == 0
     arguments = (COMMAND, "--from", source, "--db", url, "--batch-size", "20")
     seen = []
-    for wanted in (1, 700, 1900):
+    for wanted in (1, 500):
         process = start_enrich(tmp_path, *arguments)
         while process.poll() is None and sessions_in(url) < wanted:
-            pass
+            sleep(0.1)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         seen.append(sessions_in(url))
-    assert 0 < seen[0] < seen[1] < seen[2] < made.bases.total()
+    assert 0 < seen[0] < seen[1] < made.bases.total()
     done = invoke_enrich(tmp_path, *arguments, "--json")
     assert (done.code, done.json["is_valid"]) == (0, True)
     assert done.json["parts"]["sessions"]["skipped"] == dict(made.skipped["session_summaries"])
