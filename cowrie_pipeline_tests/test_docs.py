@@ -59,6 +59,9 @@ ROWS = {
     "enrichment_budget": "the calls that a quota counts in one 24th of its window",
     "enrichment_paces": "a service and a limit whose calls are spread evenly",
     "enrichment_pauses": "a service that nobody asks for a time, because it said so",
+    "legacy_imports": "one part of the import of an earlier database: how far it is, and what became of its rows",
+    "imported_sessions": "a session of an earlier database: what it became here, and what else its row said",
+    "imported_records": "a network, address or file of an earlier database: what it became here, and what else it said",
     "step_runs": "a piece of work done; the newest 10,000 are kept",
 }
 

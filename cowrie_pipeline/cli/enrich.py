@@ -193,6 +193,38 @@ def build_asn_inventory(
 
 
 @app.command(
+    epilog=examples("cowrie-enrich import-legacy --from sqlite:////srv/old.db --db sqlite:////srv/cowrie.db --dry-run")
+)
+def import_legacy(
+    source: Annotated[
+        str,
+        typer.Option("--from", metavar="URL", help="The earlier database, such as sqlite:////srv/old.db. Only read."),
+    ],
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Rows of one transaction.")] = 5_000,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing, and say what would be.")] = False,
+    db: DbOption = None,
+    no_progress: NoProgressOption = False,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Move a database of the older, session-level layout into this schema. Nothing is dropped in either.
+
+    Stopped in the middle, the same command goes on where it was; when all is there, it changes nothing. Exit code 1
+    says that rows on one side are not accounted for on the other.
+    """
+    from cowrie_pipeline.cli.import_legacy import bring_in
+
+    settings = settings_for(db)
+    quiet = no_progress or as_json
+    raise typer.Exit(
+        guarded(
+            lambda: bring_in(settings, source, dry_run=dry_run, batch_size=batch_size, as_json=as_json, quiet=quiet),
+            verbose=verbose,
+        )
+    )
+
+
+@app.command(
     epilog=examples(
         "cowrie-enrich refresh --ips 5000 --sessions all",
         "cowrie-enrich refresh --ips all --source greynoise --older-than 30 --commit-interval 200",

@@ -31,6 +31,7 @@ from cowrie_pipeline.cowrie.sessions import MAX_SILENCE, SessionDay, link_days
 from cowrie_pipeline.cowrie.workers import Workers, spare_cores, without_collector
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.imported_sessions import give_way
 from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.log_store import days_with_events, pieces_of
@@ -70,6 +71,8 @@ _DETAILS = (
     (tunnels, Tunnel._fields, "tunnels"),
     (client_keys, ClientKey._fields, "client_keys"),
 )
+# Imported sessions have no lines that they could be made again from.
+_IS_OF_LINES = session_days.c.imported_from.is_(None)
 _STAGED = "staged_session_days"
 _STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields}
 # PostgreSQL finds no smallest of two JSON documents, so the counts of parts stay text until they are one.
@@ -168,7 +171,7 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
         staged(connection, "changed_sessions", {"session_key": BigInteger()}) as changed,
         staged(connection, "touched_addresses", {"ip_address": INET}) as addresses,
     ):
-        of_days = session_days.c.day.in_(list(days))
+        of_days = session_days.c.day.in_(list(days)) & _IS_OF_LINES
         # what the days held before changes too
         connection.execute(
             insert(changed).from_select(["session_key"], select(session_days.c.session_key).where(of_days).distinct())
@@ -183,6 +186,7 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
         counts = _write_days(connection, days, workers, addresses=addresses, now=now)
         entangled = _link(connection, changed, DayRange(min(days), max(days)))
         _roll_up_shared(connection, touched, changed, list(days))
+        give_way(connection, list(days), addresses)
         # also of sessions that lost a day, or gained events that name no address
         connection.execute(
             insert(addresses).from_select(
@@ -216,7 +220,7 @@ def _remove(connection: Connection, days: list[date]) -> None:
         span = DayRange(day, day)
         for table in DETAIL_TABLES:
             connection.execute(delete(table).where(table.c.event_at >= span.start, table.c.event_at < span.end))
-        connection.execute(delete(session_days).where(session_days.c.day == day))
+        connection.execute(delete(session_days).where(session_days.c.day == day, _IS_OF_LINES))
 
 
 def _pieces(connection: Connection, days: Iterable[date]) -> Iterator[Piece]:
@@ -356,6 +360,7 @@ def _link(connection: Connection, changed: Table, days: DayRange) -> set[date]:
             families,
             (session_days.c.session_id == families.c.session_id) & (session_days.c.sensor == families.c.sensor),
         )
+        .where(_IS_OF_LINES)
         .order_by(session_days.c.session_day_key)
     ).all()
     by_family: dict[tuple[str, str], list[SessionDay]] = defaultdict(list)
@@ -435,7 +440,7 @@ def _note_days(connection: Connection, counts: dict[date, tuple[int, int]], now:
     rows_of: dict[date, int] = dict(
         connection.execute(
             select(session_days.c.day, func.count())
-            .where(session_days.c.day.in_(list(counts)))
+            .where(session_days.c.day.in_(list(counts)), _IS_OF_LINES)
             .group_by(session_days.c.day)
         ).all()
     )

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-__all__ = ["Warehouse", "WarehouseError"]
+__all__ = ["Warehouse", "WarehouseError", "database_url"]
 
 _log = logging.getLogger(__name__)
 # How long a writer waits for another on SQLite, which has one writer at a time.
@@ -43,7 +43,7 @@ class Warehouse:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = _normalized(url)
+        self.url = database_url(url)
         self.engine = _create_engine(self.url)
         _log.debug("database %s", self.safe_url)
 
@@ -105,7 +105,7 @@ class Warehouse:
         self.engine.dispose()
 
 
-def _normalized(url: str) -> URL:
+def database_url(url: str) -> URL:
     """Parse a database URL and name the driver, which SQLAlchemy 2.1 and Dagster choose differently."""
     try:
         parsed = make_url(url)
@@ -131,7 +131,7 @@ def _create_engine(url: URL) -> Engine:
                 f"expected SQLite {'.'.join(map(str, _OLDEST_SQLITE))} or later in this Python, found "
                 f"{sqlite3.sqlite_version}: use a newer Python, or PostgreSQL."
             )
-        assert url.database is not None  # noqa: S101 - _normalized has seen to it
+        assert url.database is not None  # noqa: S101 - database_url has seen to it
         Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
         event.listen(engine, "connect", _set_up_sqlite)

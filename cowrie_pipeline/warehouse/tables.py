@@ -192,6 +192,7 @@ session_days = Table(
     Column("client_version", Text),
     Column("hassh", Text),
     Column("event_counts", _Json, nullable=False),
+    Column("imported_from", String(32), comment="the earlier database that gave the row; NULL: made from kept lines"),
 )
 Index(None, session_days.c.day)
 Index(None, session_days.c.session_id)
@@ -201,6 +202,14 @@ Index(
     session_days.c.day,
     sqlite_where=session_days.c.may_continue,
     postgresql_where=session_days.c.may_continue,
+)
+
+_is_imported = session_days.c.imported_from.is_not(None)
+Index(
+    "ix_session_days_imported",
+    session_days.c.session_id,
+    sqlite_where=_is_imported,
+    postgresql_where=_is_imported,
 )
 
 enrichment_documents = Table(
@@ -543,6 +552,54 @@ enrichment_cache_stats = Table(
     _count("calls"),
     _count("failures"),
     Column("latency_ms", Float, nullable=False, server_default="0", comment="summed over the calls"),
+)
+
+legacy_imports = Table(
+    "legacy_imports",
+    metadata,
+    Column("source", String(32), primary_key=True, comment="digest of where the earlier database is"),
+    Column("part", Text, primary_key=True, comment="networks, addresses, sessions, files or snapshots"),
+    Column("location", Text, nullable=False, comment="the earlier database's URL, without its password"),
+    Column("last_key", Text, comment="as JSON: what comes up to this key has been done"),
+    _count("rows_read"),
+    _count("rows_copied"),
+    Column("skipped", _Json, nullable=False, comment="rows that were not copied, counted by reason"),
+    Column("oddities", _Json, nullable=False, comment="malformed values in rows that were copied, counted by kind"),
+    Column("is_done", Boolean, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# The foreign keys of the next two tables are no part of the schema: an import adds them when the rows are there,
+# without keeping anybody from writing, which only PostgreSQL can do. A check says the same of both databases.
+imported_sessions = Table(
+    "imported_sessions",
+    metadata,
+    Column("source", String(32), primary_key=True, comment="the earlier database, as in legacy_imports"),
+    Column("import_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("legacy_id", Text, nullable=False, comment="the session's id in the earlier database"),
+    Column("session_key", BigInteger, comment="-> session_summaries; NULL: it gave way to a session of the logs"),
+    Column("gave_way_to", BigInteger, comment="the session of the logs, when it gave way"),
+    Column("first_event_at", UtcDateTime, nullable=False),
+    Column("snapshot_asn", BigInteger),
+    Column("snapshot_country", String(2)),
+    Column("snapshot_ip_type", Text),
+    Column("snapshot_basis", Text, comment="what the earlier row proves of its snapshot; NULL: it has none"),
+    Column("snapshot_document", String(32), comment="-> enrichment_documents: the enrichment in our layout"),
+    Column("legacy_document", String(32), comment="-> enrichment_documents: the enrichment as it was"),
+    Column("facts", _Json, nullable=False, comment="what else the earlier row said"),
+)
+Index(None, imported_sessions.c.session_key)
+Index(None, imported_sessions.c.source, imported_sessions.c.first_event_at)
+
+imported_records = Table(
+    "imported_records",
+    metadata,
+    Column("source", String(32), primary_key=True, comment="the earlier database, as in legacy_imports"),
+    Column("part", Text, primary_key=True, comment="networks, addresses or files"),
+    Column("legacy_key", Text, primary_key=True, comment="the row's key in the earlier database"),
+    Column("target_key", Text, nullable=False, comment="AS number, address or SHA-256 here"),
+    Column("legacy_document", String(32), comment="-> enrichment_documents: the enrichment as it was"),
+    Column("facts", _Json, nullable=False, comment="what else the earlier row said"),
 )
 
 step_runs = Table(

@@ -84,6 +84,7 @@ COMMANDS = [
     ("lists",),
     ("migrate-cache",),
     ("build-asn-inventory",),
+    ("import-legacy",),
     ("refresh",),
     ("passwords",),
     ("top-passwords",),

@@ -305,6 +305,20 @@ FAULTS = [
         "UPDATE ip_inventory SET current_asn = 999 WHERE ip_address = '10.0.0.1'",
     ),
     *(
+        # as if an import had brought a session that is not there any more, or whose documents are not
+        fault(
+            "orphan_imported_sessions",
+            "INSERT INTO imported_sessions (source, import_key, legacy_id, first_event_at, facts, "
+            f"{name}) VALUES ('0', 1, 'a', '2026-03-01 10:00:00.000000', '{{}}', {value})",
+        )
+        for name, value in (
+            ("session_key", "1"),
+            ("legacy_document", "'0'"),
+            ("gave_way_to, legacy_document", "1, '0'"),
+            ("gave_way_to, snapshot_document", "1, '0'"),
+        )
+    ),
+    *(
         fault("orphan_details", f"UPDATE {table} SET session_key = 1 WHERE event_at < '2026-03-02'")
         for table in ("login_attempts", "tunnels", "client_keys")
     ),

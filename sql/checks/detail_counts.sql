@@ -6,19 +6,19 @@
 SELECT counted.day, counted.kind, counted.counted, COALESCE(kept.rows_kept, 0) AS rows_kept
 FROM (
     SELECT day, 'log-ins' AS kind, SUM(login_success_count + login_failed_count) AS counted
-    FROM session_days WHERE day BETWEEN :first_day AND :last_day GROUP BY day
+    FROM session_days WHERE imported_from IS NULL AND day BETWEEN :first_day AND :last_day GROUP BY day
     UNION ALL
     SELECT day, 'failed commands', SUM(command_failed_count)
-    FROM session_days WHERE day BETWEEN :first_day AND :last_day GROUP BY day
+    FROM session_days WHERE imported_from IS NULL AND day BETWEEN :first_day AND :last_day GROUP BY day
     UNION ALL
     SELECT day, 'downloads', SUM(file_download_count)
-    FROM session_days WHERE day BETWEEN :first_day AND :last_day GROUP BY day
+    FROM session_days WHERE imported_from IS NULL AND day BETWEEN :first_day AND :last_day GROUP BY day
     UNION ALL
     SELECT day, 'uploads', SUM(file_upload_count)
-    FROM session_days WHERE day BETWEEN :first_day AND :last_day GROUP BY day
+    FROM session_days WHERE imported_from IS NULL AND day BETWEEN :first_day AND :last_day GROUP BY day
     UNION ALL
     SELECT day, 'tunnels', SUM(tunnel_count)
-    FROM session_days WHERE day BETWEEN :first_day AND :last_day GROUP BY day
+    FROM session_days WHERE imported_from IS NULL AND day BETWEEN :first_day AND :last_day GROUP BY day
 ) AS counted
 LEFT JOIN (
     SELECT date(event_at) AS day, 'log-ins' AS kind, COUNT(*) AS rows_kept

@@ -8,7 +8,7 @@ FROM loaded_days AS l
 LEFT JOIN (
     SELECT day, SUM(event_count) AS events
     FROM session_days
-    WHERE day BETWEEN :first_day AND :last_day
+    WHERE imported_from IS NULL AND day BETWEEN :first_day AND :last_day
     GROUP BY day
 ) AS d ON d.day = l.day
 WHERE l.day BETWEEN :first_day AND :last_day

@@ -1,0 +1,1 @@
+"""Databases of the older, session-level layout: what their rows say, and how that is written here."""
