@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -12,15 +12,20 @@ from sqlalchemy import func, select
 
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import Severity, all_checks
+from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import imported_records, imported_sessions, ip_inventory, session_summaries
 from cowrie_pipeline_tests.cli.in_process import invoke_enrich
 from cowrie_pipeline_tests.cli.processes import start_enrich
 from cowrie_pipeline_tests.conftest import Databases
-from cowrie_pipeline_tests.steps.made_days import FACT_TABLES, facts, span
-from cowrie_pipeline_tests.steps.made_legacy import KINDS, UNUSABLE, MadeLegacy, write_legacy
+from cowrie_pipeline_tests.steps.made_days import FACT_TABLES, facts
+from cowrie_pipeline_tests.steps.made_legacy import FIRST, KINDS, UNUSABLE, MadeLegacy, write_legacy
 
 COMMAND = "import-legacy"
+# A session a minute from the first day on.
+WEEKS = [
+    DayRange(FIRST.date() + timedelta(days=day), FIRST.date() + timedelta(days=day + 6)) for day in range(0, 70, 7)
+]
 # A pair of imports differs in when they were made.
 TIMES_OF_WORK = {"enrichment_due_at", "snapshot_at", "snapshot_seal"}
 
@@ -68,8 +73,9 @@ def test_a_hundred_thousand_sessions_with_every_malformation_come_over(
         )
         assert dict(by_address.all()) == dict(made.sessions_of)
         for check in all_checks():
-            if check.severity is Severity.ERROR:
-                result = check.run(connection, span("2025-01-01", "2025-12-31"), Settings(), datetime.now(UTC))
+            # as a run has them: SQLite compares the networks of a whole year with each other
+            for days in WEEKS if check.severity is Severity.ERROR else ():
+                result = check.run(connection, days, Settings(), datetime.now(UTC))
                 assert result.passed, f"{check.name}: {result.at_fault} {result.rows[:3]}"
     warehouse.dispose()
 
