@@ -17,10 +17,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-__all__ = ["Warehouse", "WarehouseError"]
+__all__ = ["UnreachableError", "Warehouse", "WarehouseError"]
 
 # How long a writer waits for another on SQLite, which has one writer at a time.
-_BUSY_TIMEOUT_MS = 120_000
+_PATIENCE_SECONDS = 120.0
 _CACHE_KIB = 16 * 1024
 # FULL JOIN and IS DISTINCT FROM
 _OLDEST_SQLITE = (3, 39, 0)
@@ -30,17 +30,25 @@ class WarehouseError(Exception):
     """The database cannot be used as it is; the message says what was found and what to do."""
 
 
+class UnreachableError(WarehouseError):
+    """The database does not answer now; it may later."""
+
+
 class Warehouse:
     """One database: `begin` for work that writes, `read` for work that does not.
 
     On SQLite foreign keys are on, the journal is a write-ahead log, and a transaction that writes takes its lock at
     the beginning, so that it can wait for another instead of failing half way. On PostgreSQL the session's time zone
     is UTC.
+
+    Args:
+        url: where it is.
+        patience_seconds: how long to wait for another that writes, on SQLite.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         self.url = _normalized(url)
-        self.engine = _create_engine(self.url)
+        self.engine = _create_engine(self.url, patience_seconds)
 
     @property
     def dialect(self) -> str:
@@ -81,11 +89,12 @@ class Warehouse:
         try:
             return self.engine.connect()
         except (OperationalError, DatabaseError) as error:
-            raise WarehouseError(self._explain(error)) from error
+            found = str(error.orig).strip().splitlines()[0]
+            kind = WarehouseError if _is_damage(found) else UnreachableError
+            raise kind(self._explain(found)) from error
 
-    def _explain(self, error: DatabaseError) -> str:
-        found = str(error.orig).strip().splitlines()[0]
-        if "file is not a database" in found or "malformed" in found:
+    def _explain(self, found: str) -> str:
+        if _is_damage(found):
             remedy = "The file is damaged or no SQLite database: restore a backup, or name another with --db."
         elif self.dialect == "sqlite":
             remedy = "Check that the folder exists and can be written, and that the disk is not full."
@@ -98,6 +107,10 @@ class Warehouse:
     def dispose(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def _is_damage(found: str) -> bool:
+    return "file is not a database" in found or "malformed" in found
 
 
 def _normalized(url: str) -> URL:
@@ -118,7 +131,7 @@ def _normalized(url: str) -> URL:
     raise WarehouseError(f"expected an SQLite or PostgreSQL database, found {parsed.get_backend_name()}")
 
 
-def _create_engine(url: URL) -> Engine:
+def _create_engine(url: URL, patience_seconds: float) -> Engine:
     # hide_parameters: rows hold tried passwords, and an error that shows them ends up in logs and in Dagster's UI
     if url.get_backend_name() == "sqlite":
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
@@ -128,7 +141,7 @@ def _create_engine(url: URL) -> Engine:
             )
         assert url.database is not None  # noqa: S101 - _normalized has seen to it
         Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience_seconds})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -143,7 +156,6 @@ def _create_engine(url: URL) -> Engine:
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # BEGIN is ours to say
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
     _use_write_ahead_log(connection)
     for pragma in (
         "synchronous = NORMAL",
