@@ -19,6 +19,7 @@ from cowrie_pipeline.orchestration.checks import build_checks
 from cowrie_pipeline.orchestration.log_sensor import backfill, build_log_sensor
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.orchestration.retention import build_retention
 from cowrie_pipeline.orchestration.schedules import build_daily_schedule
 from cowrie_pipeline.orchestration.upkeep import build_upkeep
 from cowrie_pipeline.settings import Settings
@@ -58,7 +59,7 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
         "assets": [*of_days, build_downloaded_lists(), build_stale_enrichment()],
         "asset_checks": build_checks(partitions),
         "jobs": [daily, backfill],
-        "schedules": [build_daily_schedule(daily, settings), *build_upkeep()],
+        "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention()],
         "sensors": [build_log_sensor(daily, settings)],
         "resources": {"pipeline": Pipeline()},
         # a process for each step would cost two seconds a step

@@ -3,6 +3,8 @@
 Belongs here: the one decision. Does not belong here: how often and how soon something is tried again (orchestration/).
 """
 
+import sqlite3
+
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeftError
 
@@ -22,6 +24,10 @@ def may_pass(error: BaseException) -> bool:
     What is not known to pass does not: settings, a database of something else, a row that contradicts a key, and
     mistakes in the code are the same at the next try.
     """
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        # SQLite has one class for a database that is locked and for a statement that is wrong
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            return False
     return isinstance(error, (*_OF_DATABASES, *_OF_MACHINES))

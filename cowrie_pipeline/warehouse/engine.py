@@ -66,17 +66,18 @@ class Warehouse:
         return self.url.render_as_string(hide_password=True)
 
     @contextmanager
-    def begin(self, *, lock: str | None = None) -> Iterator[Connection]:
+    def begin(self, *, lock: str | tuple[str, ...] = ()) -> Iterator[Connection]:
         """Open a transaction that writes; it is committed at the end and undone by an exception.
 
         Args:
-            lock: name of work that only one process may do at a time. It waits here for the other to finish.
-                SQLite has one writer at a time anyway.
+            lock: name, or names, of work that only one process may do at a time. It waits here for the other to
+                finish. SQLite has one writer at a time anyway.
         """
         with self._connection().execution_options(cowrie_writes=True) as connection, connection.begin():
-            if lock is not None and self.dialect == "postgresql":
-                key = xxhash.xxh3_64_intdigest(lock.encode()) >> 1
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            if self.dialect == "postgresql":
+                for name in (lock,) if isinstance(lock, str) else lock:
+                    key = xxhash.xxh3_64_intdigest(name.encode()) >> 1
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
             yield connection
 
     @contextmanager

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -30,7 +31,7 @@ def sessions_of(day: date, number: int = 3, *, sensor: str = "honeypot-1", hour:
     """Return the events of some sessions of a day; the last of them crosses midnight."""
     events: list[Event] = []
     for each in range(number):
-        of = {
+        of: dict[str, Any] = {
             "session": f"{day:%m%d}{hour:02d}{each:02x}{len(sensor):04x}"[:12],
             "src_ip": f"198.51.100.{day.day + each}",
             "sensor": sensor,

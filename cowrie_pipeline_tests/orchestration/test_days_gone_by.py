@@ -122,7 +122,7 @@ def test_a_run_that_failed_is_requested_again_with_growing_pauses_and_given_up_a
 ) -> None:
     honeypot.log(sessions_of(FIRST)[:-1])
     now = at(FIRST + 5 * ONE_DAY, "12:00")
-    tries = []
+    tries: list[datetime] = []
     while not daemon.tick(now, fails_with=BROKEN).given_up:
         if len(daemon.runs) > len(tries):
             tries.append(now)

@@ -8,6 +8,7 @@ import pytest
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.log_sensor import LOG_SENSOR
 from cowrie_pipeline.orchestration.partitions import daily_partitions
+from cowrie_pipeline.orchestration.retention import RETENTION_JOB
 from cowrie_pipeline.orchestration.schedules import DAILY_SCHEDULE
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
@@ -82,7 +83,7 @@ def test_the_daily_job_has_every_asset_of_days_and_all_its_checks(definitions: d
 
 def test_upkeep_and_the_daily_job_run_by_default(definitions: dg.Definitions) -> None:
     schedules = {each.job_name: each for each in definitions.schedules or () if isinstance(each, dg.ScheduleDefinition)}
-    assert set(schedules) == {DAILY_JOB, LISTS_JOB, STALE_JOB, CLEAN_UP_JOB}
+    assert set(schedules) == {DAILY_JOB, LISTS_JOB, STALE_JOB, CLEAN_UP_JOB, RETENTION_JOB}
     jobs = {job.name for job in definitions.resolve_all_job_defs()}
     for name, schedule in schedules.items():
         assert name in jobs
