@@ -18,7 +18,7 @@ import xxhash
 from sqlalchemy import Connection, delete, func, insert, select
 
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.days import DayRange, day_start
+from cowrie_pipeline.steps.days import DAYS_TOGETHER, DayRange, day_start
 from cowrie_pipeline.steps.scan_logs import ScanReport, UnreadFile, scan_logs, unread_files
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import day_requests, loaded_days, log_segments
@@ -38,8 +38,6 @@ __all__ = [
     "watch_logs",
 ]
 
-# So many days are one run: a year that comes late is neither a run for each day nor one run that holds all others up.
-DAYS_PER_RUN = 31
 # So many requested runs at once: what else is wanted waits here, where newer days can still overtake it.
 RUNS_AT_ONCE = 4
 # More than this is read by a run, not by the tick of a sensor, which has a minute.
@@ -100,7 +98,7 @@ class WatchRules:
     first_day: date
     daily_hour: int = 2
     today_every: timedelta | None = None
-    days_per_run: int = DAYS_PER_RUN
+    days_per_run: int = DAYS_TOGETHER
     runs_at_once: int = RUNS_AT_ONCE
 
     @classmethod

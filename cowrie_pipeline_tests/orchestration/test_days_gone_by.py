@@ -12,8 +12,8 @@ import pytest
 
 from cowrie_pipeline.orchestration.runs import materialize
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.days import contiguous
-from cowrie_pipeline.steps.log_watch import DAYS_PER_RUN, Status, pause_after
+from cowrie_pipeline.steps.days import DAYS_TOGETHER, contiguous
+from cowrie_pipeline.steps.log_watch import Status, pause_after
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import day_requests
 from cowrie_pipeline_tests.cli.in_process import only_environment
@@ -148,7 +148,7 @@ def test_an_archive_of_a_year_is_some_runs_of_some_days_a_few_at_a_time(daemon: 
     year = [each for day in range(200) for each in sessions_of(date(2025, 12, 1) + day * ONE_DAY, 1)]
     honeypot.log(year, "archive.json")
     report = daemon.tick(datetime(2026, 8, 1, 12, tzinfo=UTC), loses=True)
-    assert [len(request.days) for request in report.requests] == [DAYS_PER_RUN] * 4
+    assert [len(request.days) for request in report.requests] == [DAYS_TOGETHER] * 4
     assert len({request.run_key for request in report.requests}) == 4
 
 

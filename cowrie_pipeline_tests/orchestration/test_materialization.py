@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import OperationalError
 
 from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
@@ -22,6 +23,7 @@ from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.runs import _end_runs_of_dead_processes, materialize
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import enrichment_cache, session_summaries
@@ -369,3 +371,45 @@ def test_a_step_that_fails_is_told_in_words_and_the_other_runs_go_on(
     assert "\n" not in error
     assert outcome.assets["session_snapshots"].days == 1
     assert outcome.assets["asn_session_counts"].days == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [(OperationalError("INSERT", {}, Exception("database is locked")), 2), (ValueError("a mistake in the code"), 1)],
+    ids=["may pass", "cannot pass"],
+)
+def test_what_may_pass_is_tried_again_and_what_cannot_is_not(
+    pipeline: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
+) -> None:
+    calls = 0
+
+    def fail_once(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise error
+        return take_snapshots(*arguments, **named)
+
+    monkeypatch.setattr(f"{session_snapshots.__name__}.take_snapshots", fail_once)
+    outcome = materialize(instance, [span("2026-03-01")], pipeline)
+    assert calls == tries
+    assert outcome.succeeded == (tries == 2)
+    assert [each for each in outcome.errors if not each.endswith("ValueError: a mistake in the code")] == []
+    assert len(outcome.errors) == 2 - tries
+
+
+def test_a_long_range_is_one_run_and_several_transactions(
+    pipeline: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = []
+
+    def note(connection: Any, days: DayRange, **named: Any) -> Any:
+        parts.append(days)
+        return take_snapshots(connection, days, **named)
+
+    monkeypatch.setattr(f"{session_snapshots.__name__}.take_snapshots", note)
+    outcome = materialize(instance, [span("2026-02-01", "2026-03-20")], pipeline)
+    assert outcome.succeeded
+    assert [len(part) for part in parts] == [31, 17]
+    assert outcome.assets["session_snapshots"].days == 48
+    assert outcome.assets["session_snapshots"].rows == sum(SESSIONS.values())

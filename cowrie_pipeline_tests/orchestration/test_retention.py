@@ -98,7 +98,7 @@ def test_old_runs_go_with_their_events_and_their_partitions_stay_materialized(
     ).records
     made = newest.asset_materialization
     assert made is not None
-    assert made.metadata["dagster/row_count"].value == 0
+    assert made.metadata["dagster/row_count"].value == 3
     assert "removed since" in (made.description or "")
 
 
