@@ -143,16 +143,15 @@ def build_log_sensor(daily_job: Any, settings: Settings) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason=_why_nothing(report), cursor=report.cursor)
         return dg.SensorResult(run_requests=requests, cursor=report.cursor)
 
-    with warnings.catch_warnings():
-        # of a parameter that Dagster itself gives
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.sensor(
-            name=LOG_SENSOR,
-            jobs=[daily_job, read_logs],
-            minimum_interval_seconds=settings.watch_seconds,
-            default_status=dg.DefaultSensorStatus.RUNNING,
-            description="Requests the days whose log lines are new, grew or came late, however long past, each once.",
-        )(log_files)
+    # of a parameter that Dagster itself gives, and again whenever it copies the sensor
+    warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDef", category=dg.BetaWarning)
+    return dg.sensor(
+        name=LOG_SENSOR,
+        jobs=[daily_job, read_logs],
+        minimum_interval_seconds=settings.watch_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Requests the days whose log lines are new, grew or came late, however long past, each once.",
+    )(log_files)
 
 
 def look(instance: dg.DagsterInstance, settings: Settings, *, now: datetime, cursor: str = "") -> WatchReport:
