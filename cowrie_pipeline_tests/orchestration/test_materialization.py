@@ -412,4 +412,4 @@ def test_a_long_range_is_one_run_and_several_transactions(
     assert outcome.succeeded
     assert [len(part) for part in parts] == [31, 17]
     assert outcome.assets["session_snapshots"].days == 48
-    assert outcome.assets["session_snapshots"].rows == sum(SESSIONS.values())
+    assert outcome.assets["raw_sessions"].rows == sum(SESSIONS.values())
