@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from cowrie_pipeline.orchestration.assets.shared import RETRY, typed_failures
 from cowrie_pipeline.orchestration.pools import WAREHOUSE
+from cowrie_pipeline.orchestration.processes import end_runs_of_dead_processes
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
@@ -161,6 +162,7 @@ def look(instance: dg.DagsterInstance, settings: Settings, *, now: datetime, cur
         if not settings.log_paths and warehouse.is_missing:
             return WatchReport(cursor=cursor)
         upgrade_schema(warehouse)
+        end_runs_of_dead_processes(instance)
         under_way = list(instance.get_runs(filters=dg.RunsFilter(statuses=list(_UNDER_WAY))))
         runs = LogWatch(
             state_of=lambda key: _state_of(instance, key),

@@ -20,7 +20,8 @@ from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
 from cowrie_pipeline.orchestration import resources
 from cowrie_pipeline.orchestration.assets import session_snapshots
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
-from cowrie_pipeline.orchestration.runs import _end_runs_of_dead_processes, materialize
+from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes, this_process
+from cowrie_pipeline.orchestration.runs import materialize
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
@@ -332,7 +333,8 @@ def test_the_run_of_a_killed_process_is_ended_and_its_places_in_pools_are_free(t
             )
             for name, process in {
                 "killed": f"{socket.gethostname()}:{dead.pid}",
-                "alive": f"{socket.gethostname()}:{os.getpid()}",
+                "alive": this_process(),
+                "another with its number": f"{socket.gethostname()}:{os.getpid()}:1",
                 "elsewhere": f"another.host:{dead.pid}",
                 "of the daemon": "",
             }.items()
@@ -341,13 +343,14 @@ def test_the_run_of_a_killed_process_is_ended_and_its_places_in_pools_are_free(t
         assert claimed.is_claimed
         assert not storage.claim_concurrency_slot("warehouse", runs["alive"].run_id, "raw_sessions").is_claimed
 
-        _end_runs_of_dead_processes(instance)
+        end_runs_of_dead_processes(instance)
 
         found = {name: instance.get_run_by_id(run.run_id) for name, run in runs.items()}
         statuses = {name: run.status for name, run in found.items() if run is not None}
         assert statuses == {
             "killed": dg.DagsterRunStatus.FAILURE,
             "alive": dg.DagsterRunStatus.STARTED,
+            "another with its number": dg.DagsterRunStatus.FAILURE,
             "elsewhere": dg.DagsterRunStatus.STARTED,
             "of the daemon": dg.DagsterRunStatus.STARTED,
         }
@@ -413,3 +416,11 @@ def test_a_long_range_is_one_run_and_several_transactions(
     assert [len(part) for part in parts] == [31, 17]
     assert outcome.assets["session_snapshots"].days == 48
     assert outcome.assets["raw_sessions"].rows == sum(SESSIONS.values())
+
+
+def test_every_run_says_in_which_process_it_is_whoever_started_it(
+    pipeline: Settings, instance: dg.DagsterInstance
+) -> None:
+    assert run_assets(instance, pipeline, "2026-03-01").success
+    (run,) = instance.get_runs()
+    assert run.tags[PROCESS_TAG] == this_process()
