@@ -6,7 +6,7 @@ Does not belong here: which days are wanted (steps/log_watch.py).
 
 import warnings
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -43,6 +43,8 @@ PARTITION = "dagster/partition"
 FIRST_OF_RANGE = "dagster/asset_partition_range_start"
 LAST_OF_RANGE = "dagster/asset_partition_range_end"
 _RUN_KEY = "dagster/run_key"
+_WILL_RETRY = "dagster/will_retry"
+_SOON = timedelta(minutes=10)
 # A tick has a minute. Whoever writes longer than this is not waited for: the next tick comes soon.
 _PATIENCE_SECONDS = 15.0
 _UNDER_WAY = (
@@ -165,7 +167,7 @@ def look(instance: dg.DagsterInstance, settings: Settings, *, now: datetime, cur
         end_runs_of_dead_processes(instance)
         under_way = list(instance.get_runs(filters=dg.RunsFilter(statuses=list(_UNDER_WAY))))
         runs = LogWatch(
-            state_of=lambda key: _state_of(instance, key),
+            state_of=lambda key: _state_of(instance, key, now),
             busy=days_under_way(under_way),
             is_reading=any(run.job_name == READ_LOGS_JOB for run in under_way),
         )
@@ -194,19 +196,25 @@ def days_under_way(runs: Iterable[dg.DagsterRun]) -> frozenset[date]:
     return frozenset(days)
 
 
-def _state_of(instance: dg.DagsterInstance, run_key: str) -> RunState:
+def _state_of(instance: dg.DagsterInstance, run_key: str, now: datetime) -> RunState:
     """Return what became of the run with a key, or of the last that Dagster made of it by itself."""
-    runs = instance.get_runs(filters=dg.RunsFilter(tags={_RUN_KEY: run_key}))
-    if not runs:
+    records = instance.get_run_records(filters=dg.RunsFilter(tags={_RUN_KEY: run_key}))
+    if not records:
         return RunState.MISSING
-    statuses = {run.status for run in runs}
+    statuses = {record.dagster_run.status for record in records}
     if dg.DagsterRunStatus.SUCCESS in statuses:
         return RunState.SUCCEEDED
     if statuses & set(_UNDER_WAY):
         return RunState.UNDER_WAY
-    if statuses <= {dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.MANAGED}:
-        return RunState.MISSING
-    return RunState.FAILED
+    newest = records[0]
+    if newest.dagster_run.status is dg.DagsterRunStatus.NOT_STARTED:
+        will_start = len(records) > 1
+    else:
+        will_start = newest.dagster_run.tags.get(_WILL_RETRY) == "true"
+    # a run that was interrupted Dagster itself starts once more, within a minute
+    if will_start and now - newest.update_timestamp < _SOON:
+        return RunState.UNDER_WAY
+    return RunState.MISSING if len(records) == 1 and not newest.dagster_run.is_finished else RunState.FAILED
 
 
 def _is_lock(error: OperationalError) -> bool:

@@ -215,3 +215,21 @@ def test_much_is_read_by_a_run_and_not_by_the_sensor(
     assert [request.days.first for request in daemon.tick(now + timedelta(minutes=5)).requests] == [FIRST]
     assert daemon.reads == 1
     assert lines_of(honeypot.written).count("\n") == len(honeypot.written)
+
+
+def test_a_run_that_dagster_starts_once_more_by_itself_has_not_failed_yet(daemon: Daemon, honeypot: Honeypot) -> None:
+    honeypot.log(sessions_of(FIRST)[:-1])
+    now = datetime.now(UTC)
+    (request,) = daemon.tick(now, loses=True).requests
+    job = daemon.definitions.resolve_job_def("daily")
+    tags = {"dagster/run_key": request.run_key, "dagster/partition": FIRST.isoformat(), "dagster/will_retry": "true"}
+    killed = daemon.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    daemon.instance.report_run_failed(killed)
+    assert not daemon.tick(now).requests
+    again = daemon.instance.create_run_for_job(job, tags=tags, parent_run_id=killed.run_id, root_run_id=killed.run_id)
+    assert again.status is dg.DagsterRunStatus.NOT_STARTED
+    assert not daemon.tick(now).requests
+    daemon.instance.report_run_failed(again)
+    daemon.instance.add_run_tags(again.run_id, {"dagster/will_retry": "false"})
+    assert not daemon.tick(now).requests
+    assert [each.days for each in daemon.tick(now + pause_after(1)).requests] == [request.days]
