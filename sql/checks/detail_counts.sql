@@ -37,4 +37,4 @@ LEFT JOIN (
     FROM tunnels WHERE kind = 'request' AND event_at >= :start AND event_at < :end GROUP BY date(event_at)
 ) AS kept ON kept.day = counted.day AND kept.kind = counted.kind
 WHERE counted.counted <> COALESCE(kept.rows_kept, 0)
-  AND counted.day NOT IN (SELECT day FROM retired_days)
+  AND NOT EXISTS (SELECT 1 FROM retired_days AS r WHERE r.day = counted.day)
