@@ -108,6 +108,34 @@ class Settings:
         DEFAULT_START_DATE,
         "First day that is a partition (UTC). Earlier events are counted and reported, not loaded.",
     )
+    daily_hour: int = _setting(
+        "COWRIE_DAILY_HOUR",
+        2,
+        "Hour of the day, 0 to 23 UTC, at which yesterday is materialized.",
+    )
+    watch_seconds: int = _setting(
+        "COWRIE_WATCH_SECONDS",
+        300,
+        "How often, in seconds, the log sensor looks for new, grown and late files.",
+    )
+    today_minutes: int | None = _setting(
+        "COWRIE_TODAY_MINUTES",
+        None,
+        "Materialize the running day again when lines came and this many minutes have passed. Default: not before it "
+        "is over.",
+    )
+    keep_detail_days: int | None = _setting(
+        "COWRIE_KEEP_DETAIL_DAYS",
+        None,
+        "Log-ins, commands, files, tunnels, client keys and the samples of dead letters older than this many days are "
+        "removed; sessions, counts and the kept lines stay. Default: everything is kept.",
+    )
+    keep_run_days: int | None = _setting(
+        "COWRIE_KEEP_RUN_DAYS",
+        None,
+        "Dagster's runs that ended longer ago than this many days are removed with their events. Default: all are "
+        "kept.",
+    )
     geoip_dir: Path | None = _setting(
         "COWRIE_GEOIP_DIR",
         None,
@@ -267,6 +295,8 @@ class Settings:
                 raise SettingsError(f"{_variable(self, name)} must be between 0 and 1, found {getattr(self, name)}")
         if not 0 <= self.limited_min_worth <= 4:
             raise SettingsError(f"COWRIE_LIMITED_MIN_WORTH must be from 0 to 4, found {self.limited_min_worth}")
+        if not 0 <= self.daily_hour <= 23:
+            raise SettingsError(f"COWRIE_DAILY_HOUR must be from 0 to 23, found {self.daily_hour}")
         if self.cymru_whois_threshold < 0:
             raise SettingsError(f"COWRIE_CYMRU_WHOIS_THRESHOLD must not be below 0, found {self.cymru_whois_threshold}")
         if self.cache_mode not in ("database", "hybrid"):
@@ -280,6 +310,7 @@ class Settings:
             "dead_letter_share",
             "limited_min_worth",
             "cymru_whois_threshold",
+            "daily_hour",
         )
         _refuse_what_is_not_positive(self, but=zeroes)
 

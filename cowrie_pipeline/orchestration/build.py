@@ -17,8 +17,11 @@ from cowrie_pipeline.orchestration.assets import (
     build_stale_enrichment,
 )
 from cowrie_pipeline.orchestration.checks import build_checks
+from cowrie_pipeline.orchestration.log_sensor import backfill, build_log_sensor
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.orchestration.retention import build_retention
+from cowrie_pipeline.orchestration.schedules import build_daily_schedule
 from cowrie_pipeline.orchestration.upkeep import build_upkeep
 from cowrie_pipeline.settings import Settings
 
@@ -31,10 +34,12 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
     """Return what Dagster loads.
 
     Args:
-        settings: of which the first day is used; by default those of the environment.
+        settings: of which the first day, the hour of the daily run and the sensor's interval are used; by default
+            those of the environment.
         overrides: arguments of `dg.Definitions` that replace ours.
     """
-    partitions = daily_partitions((settings or Settings.from_environment()).start_date)
+    settings = settings or Settings.from_environment()
+    partitions = daily_partitions(settings.start_date)
     with warnings.catch_warnings():
         # backfill_policy is beta in Dagster 1.13; without it a backfill would be one run for each day
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -46,17 +51,17 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
             build_file_reputation(partitions),
             build_password_exposure(partitions),
         ]
+    daily = dg.define_asset_job(
+        DAILY_JOB,
+        selection=dg.AssetSelection.assets(*of_days),
+        description="Every asset of days, for one or a range of them, with all checks.",
+    )
     parts: dict[str, Any] = {
         "assets": [*of_days, build_downloaded_lists(), build_stale_enrichment(), build_reconciled_inventories()],
         "asset_checks": build_checks(partitions),
-        "jobs": [
-            dg.define_asset_job(
-                DAILY_JOB,
-                selection=dg.AssetSelection.assets(*of_days),
-                description="Every asset of days, for one or a range of them, with all checks.",
-            ),
-        ],
-        "schedules": build_upkeep(),
+        "jobs": [daily, backfill],
+        "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention()],
+        "sensors": [build_log_sensor(daily, settings)],
         "resources": {"pipeline": Pipeline()},
         # a process for each step would cost two seconds a step
         "executor": dg.in_process_executor,

@@ -5,7 +5,6 @@ Does not belong here: options and output of commands (cli/).
 """
 
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any
 import dagster as dg
 
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
+from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes, this_process
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
 
 __all__ = ["AssetOutcome", "CheckOutcome", "RunsOutcome", "materialize", "open_instance"]
 
-_PROCESS_TAG = "cowrie_pipeline/process"
 _MINIMAL_INSTANCE = "telemetry: {enabled: false}\n"
 
 
@@ -87,7 +86,8 @@ def materialize(instance: dg.DagsterInstance, spans: Iterable[DayRange], setting
 
     A run that fails does not keep the others from running.
     """
-    _end_runs_of_dead_processes(instance)
+    # nobody else does when no daemon runs, and these runs would wait for places in pools for ever
+    end_runs_of_dead_processes(instance)
     job = build_definitions(settings).resolve_job_def(DAILY_JOB)
     outcome = RunsOutcome()
     for span in spans:
@@ -97,7 +97,7 @@ def materialize(instance: dg.DagsterInstance, spans: Iterable[DayRange], setting
             tags={
                 "dagster/asset_partition_range_start": span.first.isoformat(),
                 "dagster/asset_partition_range_end": span.last.isoformat(),
-                _PROCESS_TAG: _process(),
+                PROCESS_TAG: this_process(),
             },
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
@@ -140,30 +140,3 @@ def _add_check(outcome: RunsOutcome, evaluation: Any) -> None:
 def _number(metadata: Mapping[str, Any], name: str) -> float:
     value = metadata.get(name)
     return 0.0 if value is None or value.value is None else float(value.value)
-
-
-def _process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _end_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
-    """Mark runs as failed whose process was killed, and free their places in pools.
-
-    Nobody else does when no daemon runs, and the next run would wait for those places for ever.
-    """
-    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(filters=under_way):
-        host, _, pid = run.tags.get(_PROCESS_TAG, "").rpartition(":")
-        if host == socket.gethostname() and not _is_alive(int(pid)):
-            instance.report_run_failed(run, "the process of this run was killed")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of another user, so alive
-        return True
-    return True

@@ -8,9 +8,11 @@ from sqlalchemy import Connection, func, select
 
 from cowrie_pipeline.warehouse.tables import session_days
 
-__all__ = ["DayRange", "contiguous", "day_start", "days_with_sessions"]
+__all__ = ["DAYS_TOGETHER", "DayRange", "contiguous", "day_start", "days_with_sessions"]
 
 _ONE_DAY = timedelta(days=1)
+# So many days are one transaction at most, and one run where there is a choice: a year is neither.
+DAYS_TOGETHER = 31
 
 
 def day_start(day: date) -> datetime:
@@ -47,6 +49,14 @@ class DayRange:
     def end(self) -> datetime:
         """The first moment after the range."""
         return day_start(self.last + _ONE_DAY)
+
+    def parts(self, length: int = DAYS_TOGETHER) -> "list[DayRange]":
+        """Return the range as ranges of at most `length` days, in order."""
+        firsts = range(0, len(self), length)
+        return [
+            DayRange(self.first + timedelta(days=at), min(self.first + timedelta(days=at + length - 1), self.last))
+            for at in firsts
+        ]
 
 
 def contiguous(days: Iterable[date]) -> list[DayRange]:

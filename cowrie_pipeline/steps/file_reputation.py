@@ -25,7 +25,7 @@ from cowrie_pipeline.steps.ledger import Ledger
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
-from cowrie_pipeline.warehouse.tables import file_reputation, session_files
+from cowrie_pipeline.warehouse.tables import file_reputation, retired_files, session_files
 
 __all__ = ["DayFiles", "FileReputationReport", "ask_about_files", "look_up_files"]
 
@@ -143,7 +143,11 @@ def _describe(connection: Connection, days: DayRange) -> dict[date, DayFiles]:
     seen = (
         select(day, transfer.sha256)
         .where(transfer.event_at >= days.start, transfer.event_at < days.end, transfer.sha256.is_not(None))
-        .distinct()
+        .union(
+            select(func.date(retired_files.c.first_seen), retired_files.c.sha256).where(
+                retired_files.c.day.between(days.first, days.last)
+            )
+        )
         .subquery()
     )
     known = file_reputation.c

@@ -27,7 +27,7 @@ from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
-from cowrie_pipeline.warehouse.tables import login_attempts, password_exposure
+from cowrie_pipeline.warehouse.tables import login_attempts, password_exposure, retired_passwords
 
 __all__ = ["DayPasswords", "PasswordExposureReport", "ask_about_passwords", "look_up_passwords"]
 
@@ -59,9 +59,12 @@ class PasswordExposureReport:
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """What was tried: a log-in attempt and the SHA-1 of each distinct password, and the hashes of each day."""
+    """What was tried: a log-in attempt and the SHA-1 of each distinct password, and the hashes of each day.
 
-    attempts: Sequence[tuple[int, str]]
+    There is no attempt of a password that only retired days have.
+    """
+
+    attempts: Sequence[tuple[int | None, str]]
     by_day: Mapping[date, Sequence[str]]
 
 
@@ -148,10 +151,22 @@ def _tried(connection: Connection, days: DayRange) -> _Tried:
         sha1 = hashes.get(password) or hashes.setdefault(password, sha1_of_stored(password))
         attempts[password] = attempt_id
         by_day.setdefault(as_day(of_day), set()).add(sha1)
-    tried = [(attempts[password], sha1) for password, sha1 in hashes.items()]
-    if any(_is_hashed(password) for password in hashes):
-        tried += _in_clear(connection, set(hashes.values()), hashes)
+    tried: list[tuple[int | None, str]] = [(attempts[password], sha1) for password, sha1 in hashes.items()]
+    retired = _retired(connection, days)
+    for of_day, sha1 in retired:
+        by_day.setdefault(of_day, set()).add(sha1)
+    wanted = set(hashes.values()) | {sha1 for _, sha1 in retired}
+    tried += [(None, sha1) for sha1 in sorted(wanted - set(hashes.values()))]
+    if retired or any(_is_hashed(password) for password in hashes):
+        tried += _in_clear(connection, wanted, hashes)
     return _Tried(tried, {of_day: sorted(found) for of_day, found in by_day.items()})
+
+
+def _retired(connection: Connection, days: DayRange) -> list[tuple[date, str]]:
+    """Return the passwords of the days whose log-in attempts were removed."""
+    known = retired_passwords.c
+    rows = connection.execute(select(known.day, known.sha1).where(known.day.between(days.first, days.last)))
+    return [(day, sha1) for day, sha1 in rows]
 
 
 def _is_hashed(password: str) -> bool:
@@ -161,7 +176,8 @@ def _is_hashed(password: str) -> bool:
 def _in_clear(connection: Connection, wanted: set[str], known: Mapping[str, str]) -> Iterator[tuple[int, str]]:
     """Yield an attempt for each password of any day that is stored in clear, and hashed on the days asked about.
 
-    From before COWRIE_HASH_PASSWORDS was set: all passwords in clear have to be read to find them.
+    From before COWRIE_HASH_PASSWORDS was set, or of days that are not retired yet: all passwords in clear have to be
+    read to find them.
     """
     attempt = login_attempts.c
     is_clear = or_(func.length(attempt.password) != _HASHED_LENGTH, func.substr(attempt.password, 1, 5) != "sha1:")

@@ -45,6 +45,9 @@ from cowrie_pipeline.warehouse.tables import (
     ip_inventory,
     loaded_days,
     login_attempts,
+    retired_days,
+    retired_files,
+    retired_passwords,
     session_days,
     session_files,
     session_summaries,
@@ -221,6 +224,9 @@ def _remove(connection: Connection, days: list[date]) -> None:
         for table in DETAIL_TABLES:
             connection.execute(delete(table).where(table.c.event_at >= span.start, table.c.event_at < span.end))
         connection.execute(delete(session_days).where(session_days.c.day == day, _IS_OF_LINES))
+        # a day that is made again has its details again
+        for table in (retired_days, retired_files, retired_passwords):
+            connection.execute(delete(table).where(table.c.day == day))
 
 
 def _pieces(connection: Connection, days: Iterable[date]) -> Iterator[Piece]:

@@ -48,7 +48,7 @@ from cowrie_pipeline.warehouse.log_store import (
 )
 from cowrie_pipeline.warehouse.tables import log_files
 
-__all__ = ["ScanReport", "scan_logs"]
+__all__ = ["ScanReport", "UnreadFile", "scan_logs", "unread_files"]
 
 # Lines of one day are kept together up to so many, and all that wait to be kept up to so many bytes, packed.
 _BUFFERED_EVENTS = 50_000
@@ -177,6 +177,30 @@ def _scan(
     with warehouse.read() as connection:
         reasons = dead_letters_by_reason(connection)
     return _report(records, reasons, before, read, tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file that is new or was changed since it was read; `new_bytes` is what came, on disk, as far as sizes tell."""
+
+    file: LogFile
+    new_bytes: int
+
+
+def unread_files(warehouse: Warehouse, paths: Sequence[str]) -> tuple[UnreadFile, ...]:
+    """Return the files that `scan_logs` would open, told by name, size and time of change alone."""
+    files = find_logs(paths).files
+    with warehouse.read() as connection:
+        records = {record.path: record for record in reversed(file_records(connection))}
+    unchanged = _unchanged_files(warehouse, files)
+    unread = []
+    for file in files:
+        if (name := _name_of(file)) not in unchanged:
+            known = records.get(name)
+            # a smaller file is another one under the same name
+            before = known.size if known is not None and known.size <= file.size else 0
+            unread.append(UnreadFile(file, file.size - before))
+    return tuple(unread)
 
 
 def _workers_for(size: int) -> int:

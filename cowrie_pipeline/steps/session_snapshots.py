@@ -8,6 +8,8 @@ Belongs here: which sessions still lack a picture and may have one.
 Does not belong here: looking anything up (enrichment/), Dagster (orchestration/).
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,7 +20,7 @@ from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import session_summaries
 
-__all__ = ["OBSERVED_WITHIN", "SnapshotReport", "take_snapshots", "take_snapshots_between"]
+__all__ = ["OBSERVED_WITHIN", "SnapshotReport", "all_of", "take_snapshots", "take_snapshots_between"]
 
 OBSERVED_WITHIN = timedelta(hours=48)
 
@@ -30,6 +32,19 @@ class SnapshotReport:
     taken: dict[str, int] = field(default_factory=dict)
     waiting: int = 0
     without_address: int = 0
+
+
+def all_of(reports: Iterable[SnapshotReport]) -> SnapshotReport:
+    """Add up the reports of several spans."""
+    reports = list(reports)
+    taken = Counter[str]()
+    for report in reports:
+        taken.update(report.taken)
+    return SnapshotReport(
+        taken=dict(sorted(taken.items())),
+        waiting=sum(report.waiting for report in reports),
+        without_address=sum(report.without_address for report in reports),
+    )
 
 
 def take_snapshots(connection: Connection, days: DayRange, *, now: datetime) -> SnapshotReport:

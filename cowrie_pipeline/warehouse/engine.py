@@ -18,11 +18,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-__all__ = ["Warehouse", "WarehouseError", "database_url"]
+__all__ = ["UnreachableError", "Warehouse", "WarehouseError", "database_url"]
 
 _log = logging.getLogger(__name__)
 # How long a writer waits for another on SQLite, which has one writer at a time.
-_BUSY_TIMEOUT_MS = 120_000
+_PATIENCE_SECONDS = 120.0
 _CACHE_KIB = 16 * 1024
 # Rows come many at once and side by side: twice SQLite's own page makes loading take a tenth less processor time.
 _PAGE_BYTES = 8 * 1024
@@ -34,17 +34,25 @@ class WarehouseError(Exception):
     """The database cannot be used as it is; the message says what was found and what to do."""
 
 
+class UnreachableError(WarehouseError):
+    """The database does not answer now; it may later."""
+
+
 class Warehouse:
     """One database: `begin` for work that writes, `read` for work that does not.
 
     On SQLite foreign keys are on, the journal is a write-ahead log, and a transaction that writes takes its lock at
     the beginning, so that it can wait for another instead of failing half way. On PostgreSQL the session's time zone
     is UTC.
+
+    Args:
+        url: where it is.
+        patience_seconds: how long to wait for another that writes, on SQLite.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         self.url = database_url(url)
-        self.engine = _create_engine(self.url)
+        self.engine = _create_engine(self.url, patience_seconds)
         _log.debug("database %s", self.safe_url)
 
     @property
@@ -63,17 +71,18 @@ class Warehouse:
         return self.url.render_as_string(hide_password=True)
 
     @contextmanager
-    def begin(self, *, lock: str | None = None) -> Iterator[Connection]:
+    def begin(self, *, lock: str | tuple[str, ...] = ()) -> Iterator[Connection]:
         """Open a transaction that writes; it is committed at the end and undone by an exception.
 
         Args:
-            lock: name of work that only one process may do at a time. It waits here for the other to finish.
-                SQLite has one writer at a time anyway.
+            lock: name, or names, of work that only one process may do at a time. It waits here for the other to
+                finish. SQLite has one writer at a time anyway.
         """
         with self._connection().execution_options(cowrie_writes=True) as connection, connection.begin():
-            if lock is not None and self.dialect == "postgresql":
-                key = xxhash.xxh3_64_intdigest(lock.encode()) >> 1
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            if self.dialect == "postgresql":
+                for name in (lock,) if isinstance(lock, str) else lock:
+                    key = xxhash.xxh3_64_intdigest(name.encode()) >> 1
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
             yield connection
 
     @contextmanager
@@ -86,11 +95,12 @@ class Warehouse:
         try:
             return self.engine.connect()
         except (OperationalError, DatabaseError) as error:
-            raise WarehouseError(self._explain(error)) from error
+            found = str(error.orig).strip().splitlines()[0]
+            kind = WarehouseError if _is_damage(found) else UnreachableError
+            raise kind(self._explain(found)) from error
 
-    def _explain(self, error: DatabaseError) -> str:
-        found = str(error.orig).strip().splitlines()[0]
-        if "file is not a database" in found or "malformed" in found:
+    def _explain(self, found: str) -> str:
+        if _is_damage(found):
             remedy = "The file is damaged or no SQLite database: restore a backup, or name another with --db."
         elif self.dialect == "sqlite":
             remedy = "Check that the folder exists and can be written, and that the disk is not full."
@@ -103,6 +113,10 @@ class Warehouse:
     def dispose(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def _is_damage(found: str) -> bool:
+    return "file is not a database" in found or "malformed" in found
 
 
 def database_url(url: str) -> URL:
@@ -123,7 +137,7 @@ def database_url(url: str) -> URL:
     raise WarehouseError(f"expected an SQLite or PostgreSQL database, found {parsed.get_backend_name()}")
 
 
-def _create_engine(url: URL) -> Engine:
+def _create_engine(url: URL, patience_seconds: float) -> Engine:
     # hide_parameters: rows hold tried passwords, and an error that shows them ends up in logs and in Dagster's UI
     if url.get_backend_name() == "sqlite":
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
@@ -133,7 +147,7 @@ def _create_engine(url: URL) -> Engine:
             )
         assert url.database is not None  # noqa: S101 - database_url has seen to it
         Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience_seconds})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -148,7 +162,6 @@ def _create_engine(url: URL) -> Engine:
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # BEGIN is ours to say
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
     # of a database that is new: another keeps the pages it has
     connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     _use_write_ahead_log(connection)

@@ -164,6 +164,28 @@ loaded_days = Table(
     Column("loaded_at", UtcDateTime, nullable=False),
 )
 
+# What was asked of Dagster for days whose lines came, grew or came late; steps/log_watch.py.
+day_requests = Table(
+    "day_requests",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("segments", BigInteger, nullable=False, comment="how many segments were kept for the day when asked for"),
+    Column("status", Text, nullable=False, comment="wanted, requested, done or failed"),
+    Column("run_key", Text, comment="of the run that was requested last"),
+    Column("requested_at", UtcDateTime, comment="when that run was requested"),
+    Column("failures", Integer, nullable=False, comment="runs that failed since the day's last success or new lines"),
+    Column("due_at", UtcDateTime, comment="when a day that failed is requested again"),
+)
+Index(None, day_requests.c.status)
+
+retired_days = Table(
+    "retired_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("retired_at", UtcDateTime, nullable=False),
+    Column("details", BigInteger, nullable=False, comment="rows of details that were removed"),
+)
+
 _LOGIN_COUNTS = ("event_count", "login_success_count", "login_failed_count")
 _OTHER_COUNTS = ("command_failed_count", "file_download_count", "file_upload_count", "tunnel_count")
 
@@ -409,6 +431,29 @@ password_exposure = Table(
     Column("due_at", UtcDateTime, comment="when it must be asked again"),
 )
 Index(None, password_exposure.c.last_seen)
+
+# What the counts above add up to on days whose details were removed; steps/retention.py.
+retired_files = Table(
+    "retired_files",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("first_seen", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),
+    Column("transfers", BigInteger, nullable=False),
+)
+Index(None, retired_files.c.sha256)
+
+retired_passwords = Table(
+    "retired_passwords",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("sha1", String(40), primary_key=True),
+    Column("first_seen", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+)
+Index(None, retired_passwords.c.sha1)
 
 ip_asn_history = Table(
     "ip_asn_history",

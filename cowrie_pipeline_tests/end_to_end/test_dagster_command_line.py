@@ -71,6 +71,37 @@ def test_the_definitions_are_valid_from_the_projects_folder(tmp_path: Path, home
     assert "All code locations passed validation" in done.stdout + done.stderr
 
 
+def test_dg_reads_the_project_and_launches_a_job_of_it(tmp_path: Path, home: Path) -> None:
+    """dg finds definitions by pyproject.toml alone; all that a run leaves is in the state folder."""
+    write_logs(PLAN, tmp_path / "logs")
+    variables = environment(tmp_path, DAGSTER_HOME=home, COWRIE_LOGS=tmp_path / "logs", PYTHONPATH=PROJECT)
+    before = set(PROJECT.iterdir())
+    for arguments in (["check", "defs"], ["launch", "--job", "daily", "--partition", DAY]):
+        done = subprocess.run(
+            [SCRIPTS / "dg", *arguments],
+            cwd=PROJECT,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    found = all_facts(f"sqlite:///{tmp_path / 'var' / 'cowrie.db'}")
+    assert [str(row["day"]) for row in found["loaded_days"]] == [DAY]
+    assert set(PROJECT.iterdir()) == before
+    assert list((tmp_path / "var").rglob("runs.db"))
+
+
+def test_a_backfill_by_dagster_asks_for_every_day_of_its_range(tmp_path: Path, home: Path) -> None:
+    options = ("--noprompt", "--job", "daily", "--from", "2026-03-01", "--to", "2026-03-03")
+    done = dagster(tmp_path, "job", "backfill", *options, DAGSTER_HOME=home)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with only_environment(environment(tmp_path)), dg.DagsterInstance.from_config(str(home)) as instance:
+        (backfill,) = instance.get_backfills()
+        assert list(backfill.partition_names or ()) == ["2026-03-01", "2026-03-02", "2026-03-03"]
+
+
 def test_dagster_reads_the_instance_file(tmp_path: Path, home: Path) -> None:
     with only_environment(environment(tmp_path)), dg.DagsterInstance.from_config(str(home)) as instance:
         assert not instance.telemetry_enabled
@@ -85,4 +116,4 @@ def test_dagster_reads_the_instance_file(tmp_path: Path, home: Path) -> None:
         # everything that Dagster keeps is below the state folder
         assert list((tmp_path / "var").rglob("runs.db"))
         assert instance.event_log_storage.supports_global_concurrency_limits
-    assert len({pools.CASCADE, pools.WAREHOUSE}) == 2
+    assert len({getattr(pools, name) for name in pools.__all__}) == len(pools.__all__)

@@ -7,7 +7,10 @@ import pytest
 
 from cowrie_pipeline.orchestration.assets.reconciled_inventories import DRIFT_CHECK
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
+from cowrie_pipeline.orchestration.log_sensor import LOG_SENSOR
 from cowrie_pipeline.orchestration.partitions import daily_partitions
+from cowrie_pipeline.orchestration.retention import RETENTION_JOB
+from cowrie_pipeline.orchestration.schedules import DAILY_SCHEDULE
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import all_checks
@@ -81,9 +84,9 @@ def test_the_daily_job_has_every_asset_of_days_and_all_its_checks(definitions: d
     assert {f"check_{key.to_user_string()}" for key in of_days} <= {node.name for node in job.nodes}
 
 
-def test_upkeep_runs_by_default_and_the_daily_job_waits_to_be_started(definitions: dg.Definitions) -> None:
+def test_upkeep_and_the_daily_job_run_by_default(definitions: dg.Definitions) -> None:
     schedules = {each.job_name: each for each in definitions.schedules or () if isinstance(each, dg.ScheduleDefinition)}
-    assert set(schedules) == {LISTS_JOB, STALE_JOB, CLEAN_UP_JOB, RECONCILE_JOB}
+    assert set(schedules) == {DAILY_JOB, LISTS_JOB, STALE_JOB, CLEAN_UP_JOB, RECONCILE_JOB, RETENTION_JOB}
     jobs = {job.name for job in definitions.resolve_all_job_defs()}
     for name, schedule in schedules.items():
         assert name in jobs
@@ -91,6 +94,22 @@ def test_upkeep_runs_by_default_and_the_daily_job_waits_to_be_started(definition
         assert schedule.execution_timezone == "UTC"
 
 
+def test_the_sensor_of_logs_runs_by_default_and_looks_as_often_as_is_set() -> None:
+    (sensor,) = build_definitions(Settings(watch_seconds=45)).sensors or ()
+    assert isinstance(sensor, dg.SensorDefinition)
+    assert sensor.name == LOG_SENSOR
+    assert sensor.minimum_interval_seconds == 45
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_yesterday_is_materialized_at_the_hour_that_is_set() -> None:
+    definitions = build_definitions(Settings(daily_hour=5))
+    (schedule,) = (each for each in definitions.schedules or () if each.name == DAILY_SCHEDULE)
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert schedule.cron_schedule == "0 5 * * *"
+    assert schedule.execution_timezone == "UTC"
+
+
 def test_a_part_of_the_definitions_can_be_replaced() -> None:
-    replaced = build_definitions(Settings(), jobs=[], schedules=[])
+    replaced = build_definitions(Settings(), jobs=[], schedules=[], sensors=[])
     assert [job.name for job in replaced.resolve_all_job_defs()] == ["__ASSET_JOB"]

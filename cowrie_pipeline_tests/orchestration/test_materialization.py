@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import OperationalError
 
 from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
@@ -20,9 +21,11 @@ from cowrie_pipeline.orchestration import resources
 from cowrie_pipeline.orchestration.assets import session_snapshots
 from cowrie_pipeline.orchestration.assets.reconciled_inventories import DRIFT_CHECK
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
-from cowrie_pipeline.orchestration.runs import _end_runs_of_dead_processes, materialize
+from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes, this_process
+from cowrie_pipeline.orchestration.runs import materialize
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.reports import all_reports
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
@@ -366,7 +369,8 @@ def test_the_run_of_a_killed_process_is_ended_and_its_places_in_pools_are_free(t
             )
             for name, process in {
                 "killed": f"{socket.gethostname()}:{dead.pid}",
-                "alive": f"{socket.gethostname()}:{os.getpid()}",
+                "alive": this_process(),
+                "another with its number": f"{socket.gethostname()}:{os.getpid()}:1",
                 "elsewhere": f"another.host:{dead.pid}",
                 "of the daemon": "",
             }.items()
@@ -375,13 +379,14 @@ def test_the_run_of_a_killed_process_is_ended_and_its_places_in_pools_are_free(t
         assert claimed.is_claimed
         assert not storage.claim_concurrency_slot("warehouse", runs["alive"].run_id, "raw_sessions").is_claimed
 
-        _end_runs_of_dead_processes(instance)
+        end_runs_of_dead_processes(instance)
 
         found = {name: instance.get_run_by_id(run.run_id) for name, run in runs.items()}
         statuses = {name: run.status for name, run in found.items() if run is not None}
         assert statuses == {
             "killed": dg.DagsterRunStatus.FAILURE,
             "alive": dg.DagsterRunStatus.STARTED,
+            "another with its number": dg.DagsterRunStatus.FAILURE,
             "elsewhere": dg.DagsterRunStatus.STARTED,
             "of the daemon": dg.DagsterRunStatus.STARTED,
         }
@@ -405,3 +410,53 @@ def test_a_step_that_fails_is_told_in_words_and_the_other_runs_go_on(
     assert "\n" not in error
     assert outcome.assets["session_snapshots"].days == 1
     assert outcome.assets["asn_session_counts"].days == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [(OperationalError("INSERT", {}, Exception("database is locked")), 2), (ValueError("a mistake in the code"), 1)],
+    ids=["may pass", "cannot pass"],
+)
+def test_what_may_pass_is_tried_again_and_what_cannot_is_not(
+    pipeline: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
+) -> None:
+    calls = 0
+
+    def fail_once(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise error
+        return take_snapshots(*arguments, **named)
+
+    monkeypatch.setattr(f"{session_snapshots.__name__}.take_snapshots", fail_once)
+    outcome = materialize(instance, [span("2026-03-01")], pipeline)
+    assert calls == tries
+    assert outcome.succeeded == (tries == 2)
+    assert [each for each in outcome.errors if not each.endswith("ValueError: a mistake in the code")] == []
+    assert len(outcome.errors) == 2 - tries
+
+
+def test_a_long_range_is_one_run_and_several_transactions(
+    pipeline: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = []
+
+    def note(connection: Any, days: DayRange, **named: Any) -> Any:
+        parts.append(days)
+        return take_snapshots(connection, days, **named)
+
+    monkeypatch.setattr(f"{session_snapshots.__name__}.take_snapshots", note)
+    outcome = materialize(instance, [span("2026-02-01", "2026-03-20")], pipeline)
+    assert outcome.succeeded
+    assert [len(part) for part in parts] == [31, 17]
+    assert outcome.assets["session_snapshots"].days == 48
+    assert outcome.assets["raw_sessions"].rows == sum(SESSIONS.values())
+
+
+def test_every_run_says_in_which_process_it_is_whoever_started_it(
+    pipeline: Settings, instance: dg.DagsterInstance
+) -> None:
+    assert run_assets(instance, pipeline, "2026-03-01").success
+    (run,) = instance.get_runs()
+    assert run.tags[PROCESS_TAG] == this_process()

@@ -379,7 +379,7 @@ def _batches(worker: int) -> list[list[NetworkFacts]]:
 def _write_all(url: str, worker: int, dies_in: int | None, *, locked: bool = True) -> None:
     warehouse = Warehouse(url)
     for number, batch in enumerate(_batches(worker)):
-        with warehouse.begin(lock="facts" if locked else None) as connection:
+        with warehouse.begin(lock="facts" if locked else ()) as connection:
             write_networks(connection, batch, rules=RULES, now=NOW + number * HOUR + worker * timedelta(seconds=1))
             if number == dies_in:
                 os._exit(9)  # as a kill does: nothing is undone but by the database

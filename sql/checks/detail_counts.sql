@@ -1,7 +1,7 @@
 -- asset: raw_sessions
 -- severity: error
 -- blocks: yes
--- title: A day's counts of log-ins, commands, files and tunnels are the numbers of their rows
+-- title: A day's counts of log-ins, commands, files and tunnels are the numbers of their rows, until it is retired
 -- remedy: Delete the rows of loaded_days for the days shown and materialize them again; if the rows stay, report it.
 SELECT counted.day, counted.kind, counted.counted, COALESCE(kept.rows_kept, 0) AS rows_kept
 FROM (
@@ -37,3 +37,4 @@ LEFT JOIN (
     FROM tunnels WHERE kind = 'request' AND event_at >= :start AND event_at < :end GROUP BY date(event_at)
 ) AS kept ON kept.day = counted.day AND kept.kind = counted.kind
 WHERE counted.counted <> COALESCE(kept.rows_kept, 0)
+  AND NOT EXISTS (SELECT 1 FROM retired_days AS r WHERE r.day = counted.day)

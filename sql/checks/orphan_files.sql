@@ -9,3 +9,7 @@ WHERE ((f.first_seen >= :start AND f.first_seen < :end) OR (f.last_seen >= :star
   AND NOT EXISTS (
     SELECT 1 FROM session_files AS s WHERE s.event_at IN (f.first_seen, f.last_seen) AND s.sha256 = f.sha256
   )
+  AND NOT EXISTS (
+    SELECT 1 FROM retired_files AS r
+    WHERE r.sha256 = f.sha256 AND (r.first_seen = f.first_seen OR r.last_seen = f.last_seen)
+  )

@@ -9,9 +9,14 @@
 -- the passwords known in it alone are counted no more often.
 SELECT tried.attempts, known.attempts AS counted, known.attempts_within AS counted_of_passwords_tried_in_this_span_alone
 FROM (
-    SELECT COUNT(*) AS attempts
-    FROM login_attempts
-    WHERE event_at >= :start AND event_at < :end AND password IS NOT NULL
+    SELECT COALESCE(SUM(attempts), 0) AS attempts
+    FROM (
+        SELECT COUNT(*) AS attempts
+        FROM login_attempts
+        WHERE event_at >= :start AND event_at < :end AND password IS NOT NULL
+        UNION ALL
+        SELECT SUM(attempts) FROM retired_passwords WHERE first_seen >= :start AND first_seen < :end
+    ) AS kept_and_retired
 ) AS tried
 CROSS JOIN (
     SELECT

@@ -1,6 +1,6 @@
 """The asset asn_session_counts: sessions per network and day."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -47,15 +47,20 @@ def build_asn_session_counts(partitions: dg.DailyPartitionsDefinition) -> dg.Ass
     def asn_session_counts_asset(context: dg.AssetExecutionContext, pipeline: Pipeline) -> None:
         days = day_range(context)
         with journaled(pipeline.warehouse, "asn_session_counts", days) as entry:
-            with pipeline.warehouse.begin(lock="facts") as connection:
-                report = count_sessions(connection, days)
-            entry.report = {"sessions": sum(report.sessions.values())}
+            networks: dict[date, int] = {}
+            sessions: dict[date, int] = {}
+            for part in days.parts():
+                with pipeline.warehouse.begin(lock="facts") as connection:
+                    report = count_sessions(connection, part)
+                networks |= report.networks
+                sessions |= report.sessions
+            entry.report = {"sessions": sum(sessions.values())}
         with pipeline.warehouse.read() as connection:
             reports = report_metadata(connection, "asn_session_counts", days, today=datetime.now(UTC).date())
             of_days = {
                 day: {
-                    "dagster/row_count": report.networks.get(day, 0),
-                    "sessions": report.sessions.get(day, 0),
+                    "dagster/row_count": networks.get(day, 0),
+                    "sessions": sessions.get(day, 0),
                     "preview": preview(connection, _networks_of(DayRange(day, day))),
                     **reports[day],
                 }

@@ -7,6 +7,7 @@ import dagster as dg
 from cowrie_pipeline.enrichment.downloads import DownloadReport
 from cowrie_pipeline.orchestration.assets.shared import OWNERS
 from cowrie_pipeline.orchestration.metadata import table_of
+from cowrie_pipeline.orchestration.pools import DOWNLOADS
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.downloaded_lists import ListsReport, refresh_lists
 from cowrie_pipeline.steps.journal import journaled
@@ -25,6 +26,7 @@ def build_downloaded_lists() -> dg.AssetsDefinition:
         kinds={"file"},
         owners=OWNERS,
         code_version="1",
+        pool=DOWNLOADS,
         description=(
             "Tor exits, Spamhaus DROP and ASN-DROP, research scanners, the registries' AS numbers, and City and ASN "
             "databases: files that the cascade looks up. Only what has changed is fetched, and a good file is never "

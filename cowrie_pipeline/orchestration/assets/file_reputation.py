@@ -10,7 +10,7 @@ from cowrie_pipeline.observability.progress import progress_of
 from cowrie_pipeline.orchestration.assets.shared import asking_metadata, daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
-from cowrie_pipeline.orchestration.pools import CASCADE
+from cowrie_pipeline.orchestration.pools import VIRUSTOTAL
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.file_reputation import look_up_files
@@ -32,7 +32,7 @@ def build_file_reputation(partitions: dg.DailyPartitionsDefinition) -> dg.Assets
 
     @daily_asset(
         partitions,
-        pool=CASCADE,
+        pool=VIRUSTOTAL,
         name="file_reputation",
         deps=["raw_sessions"],
         group_name="reputation",

@@ -9,7 +9,7 @@ import dagster as dg
 from sqlalchemy import Connection, Select, select
 
 from cowrie_pipeline.observability.progress import progress_of
-from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY, describe_days
+from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY, describe_days, typed_failures
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata, table_of
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.pools import CASCADE
@@ -46,6 +46,7 @@ _ANSWER_COLUMNS = ("source", "hit", "not_found", "error", "rate_limited", "skipp
     retry_policy=RETRY,
     description="Ask the sources, in the order of the policy, about the days' addresses that are new or stale.",
 )
+@typed_failures
 def enrich_addresses_op(context: dg.AssetExecutionContext, pipeline: Pipeline) -> tuple[InventoryReport, float]:
     """Ask, and write both inventories; give the report and the seconds to the op that describes them."""
     days = day_range(context)

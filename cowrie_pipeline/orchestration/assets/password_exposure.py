@@ -10,7 +10,7 @@ from cowrie_pipeline.observability.progress import progress_of
 from cowrie_pipeline.orchestration.assets.shared import asking_metadata, daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
-from cowrie_pipeline.orchestration.pools import CASCADE
+from cowrie_pipeline.orchestration.pools import PWNED_PASSWORDS
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.journal import journaled
@@ -32,7 +32,7 @@ def build_password_exposure(partitions: dg.DailyPartitionsDefinition) -> dg.Asse
 
     @daily_asset(
         partitions,
-        pool=CASCADE,
+        pool=PWNED_PASSWORDS,
         name="password_exposure",
         deps=["raw_sessions"],
         group_name="reputation",

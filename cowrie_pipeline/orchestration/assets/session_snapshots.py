@@ -13,7 +13,7 @@ from cowrie_pipeline.orchestration.reports import report_metadata
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.journal import journaled
-from cowrie_pipeline.steps.session_snapshots import take_snapshots
+from cowrie_pipeline.steps.session_snapshots import all_of, take_snapshots
 from cowrie_pipeline.warehouse.tables import session_summaries
 from cowrie_pipeline.warehouse.times import count_by_day
 
@@ -45,8 +45,12 @@ def build_session_snapshots(partitions: dg.DailyPartitionsDefinition) -> dg.Asse
     def session_snapshots(context: dg.AssetExecutionContext, pipeline: Pipeline) -> None:
         days = day_range(context)
         with journaled(pipeline.warehouse, "session_snapshots", days) as entry:
-            with pipeline.warehouse.begin(lock="facts") as connection:
-                report = take_snapshots(connection, days, now=datetime.now(UTC))
+            now = datetime.now(UTC)
+            of_parts = []
+            for part in days.parts():
+                with pipeline.warehouse.begin(lock="facts") as connection:
+                    of_parts.append(take_snapshots(connection, part, now=now))
+            report = all_of(of_parts)
             entry.report = {"taken": report.taken, "waiting": report.waiting}
         with pipeline.warehouse.read() as connection:
             counts = count_by_day(

@@ -2,22 +2,45 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
 
 from cowrie_pipeline.orchestration.pools import WAREHOUSE
 from cowrie_pipeline.steps.asking import AskingReport
+from cowrie_pipeline.steps.failures import may_pass
 
-__all__ = ["BACKFILL", "OWNERS", "RETRY", "asking_metadata", "daily_asset", "describe_days"]
+__all__ = ["BACKFILL", "OWNERS", "RETRY", "asking_metadata", "daily_asset", "describe_days", "typed_failures"]
+
+_Parameters = ParamSpec("_Parameters")
+_Returned = TypeVar("_Returned")
 
 OWNERS = ["team:honeypot"]
 
 # A range of days is one run: one process, one import of Dagster.
 BACKFILL = dg.BackfillPolicy.single_run()
 
-# What may pass: a database that was locked or restarted. What cannot pass says so with dg.Failure(allow_retries=False).
+# For what may pass, as a database that was locked or restarted; `typed_failures` keeps all else from being retried.
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def typed_failures(body: Callable[_Parameters, _Returned]) -> Callable[_Parameters, _Returned]:
+    """Keep Dagster from trying again what cannot pass, by the one rule of steps/failures.py."""
+
+    @wraps(body)
+    def run(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> _Returned:
+        try:
+            return body(*arguments, **named)
+        except dg.Failure:
+            raise
+        except Exception as error:
+            if may_pass(error):
+                raise
+            # one line, and the error itself as its cause
+            raise dg.Failure(f"{type(error).__name__}: {error}".splitlines()[0], allow_retries=False) from error
+
+    return run
 
 
 def daily_asset(
@@ -32,7 +55,7 @@ def daily_asset(
         owners=OWNERS,
         **options,
     )
-    return decorator
+    return lambda body: decorator(typed_failures(body))
 
 
 def asking_metadata(context: dg.AssetExecutionContext, report: AskingReport) -> dict[str, Any]:

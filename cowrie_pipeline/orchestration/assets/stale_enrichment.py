@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from cowrie_pipeline.observability.progress import progress_of
-from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY
+from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY, typed_failures
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.pools import CASCADE
 from cowrie_pipeline.orchestration.resources import Pipeline
@@ -50,6 +50,7 @@ def build_stale_enrichment() -> dg.AssetsDefinition:
             "and passwords that a budget did not reach, or whose facts have expired, those due longest first."
         ),
     )
+    @typed_failures
     def stale_enrichment(context: dg.AssetExecutionContext, config: StaleEnrichmentConfig, pipeline: Pipeline) -> None:
         now = datetime.now(UTC)
         with journaled(pipeline.warehouse, "stale_enrichment", None) as entry:
