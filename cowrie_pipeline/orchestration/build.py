@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from cowrie_pipeline.orchestration.alerts import build_alert_sensors
 from cowrie_pipeline.orchestration.assets import (
     build_asn_session_counts,
     build_downloaded_lists,
@@ -56,6 +57,7 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
             ),
         ],
         "schedules": build_upkeep(),
+        "sensors": build_alert_sensors(),
         "resources": {"pipeline": Pipeline()},
         # a process for each step would cost two seconds a step
         "executor": dg.in_process_executor,
