@@ -150,7 +150,7 @@ def upgrade(db: DbOption = None) -> None:
 
 
 @alerts.command("test")
-def test_alerts(as_json: JsonOption = False) -> None:
+def alerts_test(as_json: JsonOption = False) -> None:
     """Send a test message to every receiver of COWRIE_ALERTS_FILE, and show what each says."""
     from cowrie_pipeline.cli.alerts import test_receivers
 

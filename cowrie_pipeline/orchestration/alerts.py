@@ -277,7 +277,7 @@ def _sensor_states(context: dg.SensorEvaluationContext) -> list[SensorState]:
             continue
         ticks = context.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=_TICKS_LOOKED_AT)
         well_at = max((tick.timestamp for tick in ticks if tick.status.value in _WELL), default=None)
-        interval = state.instigator_data.min_interval if state.instigator_data else None
+        interval = getattr(state.instigator_data, "min_interval", None)
         of_state = SensorState(
             name=state.name,
             interval=timedelta(seconds=interval or _INTERVAL_SECONDS),

@@ -124,8 +124,10 @@ def close_incident(
             scope for each in open_incidents(connection) if each.fingerprint == fingerprint for scope in each.scopes
         }
     findings = [Recovery(scope, None, now) for scope in sorted(scopes)]
+    if not findings:
+        return False
     note(warehouse, findings, receivers, now=now, repeat_after=_NOT_NOW, ui_url=ui_url)
-    return bool(findings)
+    return True
 
 
 def open_incidents(connection: Connection) -> list[Incident]:
@@ -298,7 +300,7 @@ def _post(
     if announcement.moment is Moment.OVER:
         box = alert_outbox.c
         told = connection.scalars(
-            select(box.receiver.distinct()).where(box.incident_id == incident.incident_id).order_by(box.receiver)
+            select(box.receiver).distinct().where(box.incident_id == incident.incident_id).order_by(box.receiver)
         )
         names = list(told)
     else:

@@ -200,7 +200,7 @@ def findings_of_look(
 def _day_states(connection: Connection, settings: Settings, now: datetime) -> tuple[dict[date, DayState], date]:
     """Return the days of late, and the first that can be late: the first ever seen, of nothing yesterday."""
     since = now.date() - _WAITED_FOR
-    with_lines = set(connection.scalars(select(log_segments.c.day.distinct()).where(log_segments.c.day >= since)))
+    with_lines = set(connection.scalars(select(log_segments.c.day).distinct().where(log_segments.c.day >= since)))
     loaded = set(connection.scalars(select(loaded_days.c.day).where(loaded_days.c.day >= since)))
     first_seen = connection.execute(select(func.min(loaded_days.c.day))).scalar()
     first = max(settings.start_date, first_seen or now.date() - _ONE_DAY)

@@ -154,7 +154,10 @@ def _opened(failure: Failure, parts: Sequence[Part], now: datetime) -> Incident:
 def _changed(incident: Incident, failure: Failure, parts: Sequence[Part]) -> Incident:
     kept = incident.parts
     for part in parts:
-        kept = _without(kept, Recovery(part.scope, part.days, part.seen_at))
+        # the newer failure stands for the older one of the same days
+        of_same_kind = tuple(each for each in kept if (each.days is None) == (part.days is None))
+        others = tuple(each for each in kept if each not in of_same_kind)
+        kept = (*others, *_without(of_same_kind, Recovery(part.scope, part.days, part.seen_at)))
     is_newer = failure.seen_at >= incident.seen_at
     trouble = failure.trouble if is_newer else incident.trouble
     severity = worse(failure.trouble.severity, incident.trouble.severity)
