@@ -58,7 +58,7 @@ ROWS = {
     "enrichment_paces": "a service and a limit whose calls are spread evenly",
     "enrichment_pauses": "a service that nobody asks for a time, because it said so",
     "alert_incidents": "trouble that somebody was told of, from its beginning to its end",
-    "alert_recoveries": "a check, step or condition that was found well lately, so that older failures are known for over",
+    "alert_recoveries": "a check, step or condition that was found well lately: failures seen before that are over",
     "alert_outbox": "a message to one receiver, kept until it is delivered",
     "step_runs": "a piece of work done; the newest 10,000 are kept",
 }

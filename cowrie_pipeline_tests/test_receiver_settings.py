@@ -110,7 +110,7 @@ def test_a_file_that_is_no_list_of_receivers_is_refused(text: str, tmp_path: Pat
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="nobody.toml"):
+    with pytest.raises(SettingsError, match=r"nobody\.toml"):
         read_receivers(Settings(alerts_file=tmp_path / "nobody.toml"), {})
 
 

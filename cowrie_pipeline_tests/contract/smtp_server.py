@@ -25,7 +25,7 @@ class Mail:
 
     @property
     def message(self) -> EmailMessage:
-        return message_from_bytes(self.content, policy=policy.default)  # type: ignore[return-value]
+        return message_from_bytes(self.content, policy=policy.default)
 
     @property
     def text(self) -> str:
@@ -85,7 +85,8 @@ class _Handler(socketserver.StreamRequestHandler):
         self.owner = self.server.owner
         self.user: str | None = None
         self.encrypted = False
-        self.sender, self.recipients = "", []
+        self.sender = ""
+        self.recipients: list[str] = []
         if self.owner.tls_at_once:
             self.encrypt()
         self.reply("220 loopback ready")

@@ -54,8 +54,8 @@ def settle(
         repeat_after: how long after a message an incident that lasts is announced again.
     """
     desk = _Desk({each.fingerprint: each for each in open_incidents}, list(recoveries), now)
-    # at the same time as a failure, a recovery comes after it
-    for finding in sorted(findings, key=lambda each: (each.seen_at, isinstance(each, Recovery))):
+    # failures first: what was well for a moment between two looks, and fails again, is the same incident
+    for finding in sorted(findings, key=lambda each: (isinstance(each, Recovery), each.seen_at)):
         if isinstance(finding, Failure):
             desk.fail(finding)
         else:

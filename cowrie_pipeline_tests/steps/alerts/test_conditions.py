@@ -32,8 +32,8 @@ def ago(days: int) -> date:
     return TODAY - timedelta(days=days)
 
 
-def late(states: dict[date, DayState], *, hour: int = 7, first: date = ago(30)) -> set[date]:
-    return set(late_days(states, first=first, now=NOW.replace(hour=hour), due_hour=6))
+def late(states: dict[date, DayState], *, hour: int = 7, first: date | None = None) -> set[date]:
+    return set(late_days(states, first=first or ago(30), now=NOW.replace(hour=hour), due_hour=6))
 
 
 def test_a_day_is_late_from_the_hour_on_and_not_before() -> None:
@@ -87,7 +87,7 @@ def test_no_sensor_is_silent_for_the_time_that_nothing_ticked() -> None:
 
 def add_day(warehouse: Warehouse, day: date, *, at: datetime, loaded: bool = True) -> None:
     with warehouse.begin() as connection:
-        (file_id,) = connection.execute(
+        made = connection.execute(
             insert(log_files).values(
                 path="cowrie.json",
                 fingerprint="0" * 32,
@@ -106,7 +106,8 @@ def add_day(warehouse: Warehouse, day: date, *, at: datetime, loaded: bool = Tru
                 read_at=at,
             )
         ).inserted_primary_key
-        connection.execute(insert(log_segments).values(file_id=file_id, day=day, events=1, lines=b"", fingerprints=b""))
+        assert made is not None
+        connection.execute(insert(log_segments).values(file_id=made[0], day=day, events=1, lines=b"", fingerprints=b""))
         if loaded:
             connection.execute(
                 insert(loaded_days).values(
@@ -150,19 +151,19 @@ def test_a_new_installation_has_one_late_day_at_most(warehouse: Warehouse, setti
 
 
 def test_a_stale_database_is_told_and_its_end_too(warehouse: Warehouse, settings: Settings) -> None:
-    settings = replace(settings, start_date=TODAY)
+    settings = replace(settings, start_date=ago(-9))
     add_day(warehouse, ago(1), at=NOW - 49 * HOUR)
     assert look(warehouse, settings, NOW) == [("stale", Moment.OPENED)]
     assert look(warehouse, settings, NOW + HOUR) == []
     with warehouse.begin() as connection:
         connection.execute(update(loaded_days).values(loaded_at=NOW))
-    assert look(warehouse, settings, NOW + HOUR) == [("stale", Moment.OVER)]
+    assert look(warehouse, settings, NOW + 2 * HOUR) == [("stale", Moment.OVER)]
 
 
 def test_a_budget_nearly_spent_is_told_once_and_that_there_is_some_again(
     warehouse: Warehouse, settings: Settings
 ) -> None:
-    settings = replace(settings, start_date=TODAY)
+    settings = replace(settings, start_date=ago(-9))
     allowance, quota = WarehouseAllowance(warehouse), Limit(500, timedelta(days=1))
     pace = Limit(4, timedelta(minutes=1))
     allowance.take("virustotal", [quota], 449, now=NOW)

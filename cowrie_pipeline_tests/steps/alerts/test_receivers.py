@@ -188,7 +188,7 @@ def test_a_redirect_that_would_lose_the_message_is_no_delivery(status: int, clie
 def test_a_server_that_is_not_there_is_down(client: HttpClient) -> None:
     with HttpServer(lambda _: Answer(200)) as server:
         url = f"{server.url}/s3cret"
-    with pytest.raises(DeliveryError, match="127.0.0.1") as caught:
+    with pytest.raises(DeliveryError, match="no connection") as caught:
         send(ReceiverSettings(name="x", kind="webhook", url=url), message(), client, delivery_id="id-0")
     assert caught.value.is_down
     assert "s3cret" not in str(caught.value)
@@ -224,7 +224,7 @@ def test_a_server_with_users_gets_a_log_in(client: HttpClient) -> None:
     assert [mail.user for mail in server.mails] == ["me"]
     # the server says both in its refusal
     assert "wr0ng" not in str(caught.value)
-    assert "me " not in str(caught.value)
+    assert "me cannot" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -258,8 +258,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=loopback"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        [
+            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=loopback"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate),
+        ],
         check=True,
         capture_output=True,
     )

@@ -8,7 +8,7 @@ from cowrie_pipeline.steps.checks import all_checks
 from cowrie_pipeline.warehouse.tables import metadata
 
 SECRET = "hunter2!"
-SHOWN_OF_SESSIONS = {"session_key", "sensor", "session_id", "source_ip", "first_event_at", "event_count"}
+SHOWN_OF_SESSIONS = {"sensor", "session_id", "source_ip", "first_event_at"}
 
 
 def shown(column: str, value: object) -> str:

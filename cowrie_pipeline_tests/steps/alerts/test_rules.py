@@ -115,9 +115,17 @@ def test_a_retry_that_succeeded_before_anybody_looked_is_told_as_begun_and_over(
     assert memory.tell(recovery(2, days(0)), failure(1, days(0))) == [Moment.OPENED, Moment.OVER]
 
 
+def test_what_was_well_for_a_moment_between_two_looks_is_the_same_incident() -> None:
+    memory = Memory()
+    assert memory.tell(failure(1), recovery(2), failure(3)) == [Moment.OPENED]
+    assert memory.tell(recovery(4), failure(5)) == []
+    assert memory.tell(recovery(6)) == [Moment.OVER]
+
+
 def test_an_incident_that_begins_anew_is_another_one() -> None:
     memory = Memory()
-    memory.tell(failure(1), recovery(2), failure(3))
+    memory.tell(failure(1), recovery(2))
+    memory.tell(failure(3))
     assert [each.moment for each in memory.announced] == [Moment.OPENED, Moment.OVER, Moment.OPENED]
     assert memory.announced[0].incident.incident_id != memory.announced[2].incident.incident_id
 
