@@ -22,6 +22,7 @@ from cowrie_pipeline.orchestration.alerts import (
 )
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.alerts.book import open_incidents
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import environment
@@ -131,11 +132,6 @@ def execute(statement: str) -> None:
     warehouse.dispose()
 
 
-def of_runs(receiver: Receiver) -> list[tuple[str, str]]:
-    """Return what was told of one check: coverage fails too, since nothing is known of made addresses."""
-    return [each for each in receiver.moments if "coverage" not in each[0]]
-
-
 def test_a_failed_check_is_told_once_with_days_rows_remedy_and_link(
     instance: dg.DagsterInstance, receiver: Receiver, tick: Tick
 ) -> None:
@@ -145,8 +141,8 @@ def test_a_failed_check_is_told_once_with_days_rows_remedy_and_link(
         assert not run_days(instance).success
     for _ in range(3):
         tick(instance, RUNS_SENSOR)
-    assert of_runs(receiver) == [("check:raw_sessions:session_counts", "opened")]
-    (told,) = [each for each in receiver.told if "session_counts" in each["fingerprint"]]
+    assert receiver.moments == [("check:raw_sessions:session_counts", "opened")]
+    (told,) = receiver.told
     assert told["days"] == [[FIRST, LAST]]
     assert (told["severity"], told["facts"]["rows_at_fault"]) == ("error", "4")
     assert len(told["rows"]) == 4
@@ -155,36 +151,55 @@ def test_a_failed_check_is_told_once_with_days_rows_remedy_and_link(
     execute("DELETE FROM loaded_days")
     assert run_days(instance).success
     tick(instance, RUNS_SENSOR)
-    assert of_runs(receiver)[1:] == [("check:raw_sessions:session_counts", "over")]
+    assert receiver.moments[1:] == [("check:raw_sessions:session_counts", "over")]
     assert SECRET not in b"".join(asked.body for asked in receiver.asked).decode()
 
 
-def test_a_check_that_only_warns_and_blocks_nothing_is_told_too(
-    instance: dg.DagsterInstance, receiver: Receiver, tick: Tick
+def checked(*, passes: Callable[[], bool], severity: dg.AssetCheckSeverity) -> list[Any]:
+    """Return an asset of days and a check of it that blocks nothing."""
+
+    @dg.asset(partitions_def=PARTITIONS, backfill_policy=dg.BackfillPolicy.single_run())
+    def made() -> None: ...
+
+    @dg.asset_check(asset=made)
+    def is_good() -> dg.AssetCheckResult:
+        rows = dg.MetadataValue.table([dg.TableRecord({"day": FIRST, "password": SECRET})])
+        return dg.AssetCheckResult(passed=passes(), severity=severity, metadata={"first_rows": rows})
+
+    return [made, is_good]
+
+
+@pytest.mark.parametrize("severity", list(dg.AssetCheckSeverity))
+def test_a_check_that_blocks_nothing_is_told_though_its_run_succeeds(
+    instance: dg.DagsterInstance, receiver: Receiver, tick: Tick, severity: dg.AssetCheckSeverity
 ) -> None:
-    assert run_days(instance, FIRST, FIRST).success
-    tick(instance, RUNS_SENSOR)
-    warnings = {each["fingerprint"]: each for each in receiver.told}
-    assert "check:ip_inventory:coverage_of_ip_inventory" in warnings
-    assert {each["severity"] for each in receiver.told} == {"warn"}
+    passes = iter((False, False, True))
+    definitions = checked(passes=lambda: next(passes), severity=severity)
+    for expected in (1, 1, 2):
+        assert dg.materialize(definitions, instance=instance, partition_key=FIRST).success
+        tick(instance, RUNS_SENSOR)
+        assert len(receiver.moments) == expected
+    assert receiver.moments == [("check:made:is_good", "opened"), ("check:made:is_good", "over")]
+    assert receiver.told[0]["severity"] == severity.value.lower()
+    assert receiver.told[0]["rows"] == [[FIRST, "(not shown)"]]
+    assert SECRET not in json.dumps(receiver.told)
 
 
 def test_each_day_of_a_backfill_that_fails_is_one_incident(
     instance: dg.DagsterInstance, receiver: Receiver, tick: Tick
 ) -> None:
-    assert run_days(instance).success
-    execute("UPDATE session_summaries SET event_count = event_count + 1")
-    for day in range(1, 5):
-        assert not run_days(instance, f"2026-03-0{day}", f"2026-03-0{day}").success
-        if day % 2:
+    definitions = checked(passes=lambda: False, severity=dg.AssetCheckSeverity.ERROR)
+    for number, day in enumerate(PARTITIONS.get_partition_keys()[:4]):
+        dg.materialize(definitions, instance=instance, partition_key=day)
+        if number % 2:
             tick(instance, RUNS_SENSOR)
-    tick(instance, RUNS_SENSOR)
-    assert of_runs(receiver) == [("check:raw_sessions:session_counts", "opened")]
-    with Warehouse(Settings.from_environment().database_url).read() as connection:
-        (content,) = connection.scalars(
-            text("SELECT CAST(content AS TEXT) FROM alert_incidents WHERE fingerprint LIKE '%session_counts'")
-        )
-    assert json.loads(content)["all_days"] == [[FIRST, LAST]]
+    assert receiver.moments == [("check:made:is_good", "opened")]
+    assert receiver.told[0]["days"] == [[FIRST, "2026-03-02"]]
+    warehouse = Warehouse(Settings.from_environment().database_url)
+    with warehouse.read() as connection:
+        (incident,) = open_incidents(connection)
+    warehouse.dispose()
+    assert [str(day) for days in incident.all_days for day in days] == PARTITIONS.get_partition_keys()[:4]
 
 
 def test_a_run_that_fails_is_told_without_the_errors_words_and_is_over_when_repeated(
@@ -230,7 +245,7 @@ def test_a_run_whose_process_was_killed_is_told(instance: dg.DagsterInstance, re
     assert (told["kind"], told["days"]) == ("run", [[FIRST, FIRST]])
     assert run_days(instance, FIRST, FIRST).success
     tick(instance, RUNS_SENSOR)
-    assert of_runs(receiver)[1:] == [(told["fingerprint"], "over")]
+    assert receiver.moments[1:] == [(told["fingerprint"], "over")]
 
 
 def test_nothing_is_lost_while_the_receiver_is_down(
