@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import dagster as dg
@@ -34,8 +35,9 @@ RUNS_SENSOR = "alerts_from_runs"
 WATCH_SENSOR = "alerts_watch"
 
 _INTERVAL_SECONDS = 30
-# Far below the minute after which Dagster gives up on a tick.
-_DELIVERY_SECONDS = 20.0
+# Together, and with the last message that is begun, far below the minute after which Dagster gives up on a tick.
+_READING_SECONDS = 10.0
+_DELIVERY_SECONDS = 10.0
 _RUNS_AT_ONCE = 50
 # How far back runs are looked at where nothing was looked at before.
 _FIRST_LOOK_BACK = timedelta(days=1)
@@ -149,14 +151,24 @@ def _opened(settings: Settings) -> Iterator[Warehouse]:
 
 
 def ended_runs(instance: dg.DagsterInstance, cursor: RunsCursor) -> tuple[list[RunEnd], RunsCursor]:
-    """Return runs that have ended and were not looked at, the first of them to end first, and the next cursor."""
+    """Return runs that have ended and were not looked at, the first to end first, and the next cursor.
+
+    It returns some at a time: whoever wants all asks until there are none.
+    """
     records = instance.get_run_records(
         filters=dg.RunsFilter(statuses=_ENDED, updated_after=cursor.until - _OVERLAP),
         order_by="update_timestamp",
         ascending=True,
     )
     new = [record for record in records if record.dagster_run.run_id not in cursor.seen][:_RUNS_AT_ONCE]
-    runs = [read_run(instance, record) for record in new]
+    runs: list[RunEnd] = []
+    deadline = monotonic() + _READING_SECONDS
+    for record in new:
+        # one at least, so that it goes on
+        if runs and monotonic() > deadline:
+            break
+        runs.append(read_run(instance, record))
+    new = new[: len(runs)]
     until = max((_utc(record.update_timestamp) for record in new), default=cursor.until)
     until = max(until, cursor.until)
     looked_at = cursor.seen | {record.dagster_run.run_id for record in new}

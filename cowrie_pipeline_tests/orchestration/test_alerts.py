@@ -9,6 +9,17 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
@@ -299,6 +310,37 @@ def test_late_days_are_told_and_that_they_arrived(
     monkeypatch.setenv("COWRIE_START_DATE", (datetime.now(UTC).date() + timedelta(days=2)).isoformat())
     tick(instance, WATCH_SENSOR)
     assert receiver.moments[1:] == [("late", "over")]
+
+
+def test_a_sensor_that_ticks_and_never_well_is_told_of_until_it_does(
+    instance: dg.DagsterInstance, receiver: Receiver, tick: Tick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COWRIE_START_DATE", "2100-01-01")  # no day is late
+    start = datetime.now(UTC)
+    origin = RemoteRepositoryOrigin(
+        ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="cowrie_pipeline.definitions")), "ours"
+    ).get_instigator_origin(RUNS_SENSOR)
+    data = SensorInstigatorData(min_interval=30)
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE, data)
+    instance.add_instigator_state(state)
+    for minutes in range(0, 50, 4):
+        now = start + timedelta(minutes=minutes)
+        status = TickStatus.SKIPPED if minutes in {0, 48} else TickStatus.FAILURE
+        instance.create_tick(
+            TickData(
+                instigator_origin_id=state.instigator_origin_id,
+                instigator_name=RUNS_SENSOR,
+                instigator_type=InstigatorType.SENSOR,
+                status=status,
+                timestamp=now.timestamp(),
+                selector_id=state.selector_id,
+                error=None if status is TickStatus.SKIPPED else SerializableErrorInfo("broken", [], "Error"),
+            )
+        )
+        monkeypatch.setattr(alerts, "utc_now", lambda now=now: now)
+        tick(instance, WATCH_SENSOR)
+        assert bool(receiver.moments) == (minutes > 30)
+    assert receiver.moments == [(f"sensor:{RUNS_SENSOR}", "opened"), (f"sensor:{RUNS_SENSOR}", "over")]
 
 
 def test_without_a_receiver_the_sensors_do_nothing(
