@@ -185,6 +185,14 @@ def test_a_redirect_that_would_lose_the_message_is_no_delivery(status: int, clie
         assert [each.path for each in server.asked] == ["/hook"]
 
 
+def test_a_redirect_on_the_same_host_that_keeps_the_message_is_followed(client: HttpClient) -> None:
+    moved = Answer(307, headers={"Location": "/new"})
+    with HttpServer(lambda asked: moved if asked.path == "/hook" else Answer(200)) as server:
+        send(ReceiverSettings(name="x", kind="webhook", url=f"{server.url}/hook"), message(), client, delivery_id="i")
+        assert [(each.method, each.path) for each in server.asked] == [("POST", "/hook"), ("POST", "/new")]
+        assert server.asked[0].body == server.asked[1].body
+
+
 def test_a_server_that_is_not_there_is_down(client: HttpClient) -> None:
     with HttpServer(lambda _: Answer(200)) as server:
         url = f"{server.url}/s3cret"
