@@ -7,14 +7,25 @@ Does not belong here: anything that acts on a setting.
 import math
 import os
 import re
+import tomllib
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
-__all__ = ["ServiceSettings", "Setting", "Settings", "SettingsError", "describe_settings", "export_settings"]
+__all__ = [
+    "ReceiverSettings",
+    "ServiceSettings",
+    "Setting",
+    "Settings",
+    "SettingsError",
+    "describe_settings",
+    "export_settings",
+    "read_receivers",
+]
 
 DEFAULT_START_DATE = date(2016, 1, 1)
 DEFAULT_MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -35,7 +46,18 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LIMIT = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*([smhd])")
 # The longest time that a setting can name: longer ones leave the calendar when they are added to a day of ours.
 _MOST_DAYS = 36_500
-_MOST = {"_days": _MOST_DAYS, "_seconds": _MOST_DAYS * _SECONDS["d"]}
+_MOST = {
+    "_days": _MOST_DAYS,
+    "_hours": _MOST_DAYS * 24,
+    "_minutes": _MOST_DAYS * 24 * 60,
+    "_seconds": _MOST_DAYS * _SECONDS["d"],
+}
+
+_RECEIVER_KINDS = ("webhook", "slack", "ntfy", "email")
+_SEVERITIES = ("warn", "error")
+# how a connection to a mail server is kept secret, and the port that is usual for it
+_MAIL_SECURITY = {"starttls": 587, "tls": 465, "none": 25}
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class SettingsError(ValueError):
@@ -81,6 +103,30 @@ class ServiceSettings:
             SettingsError: a time or number is not above 0, or too large; the variable is named without its service.
         """
         _refuse_what_is_not_positive(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiverSettings:
+    """One receiver of alerts, as its `[[receiver]]` in the file of COWRIE_ALERTS_FILE says.
+
+    `severity` is the least that it gets; `assets` are those that it gets alerts of, none for all. What can hold a
+    secret is not in what the class prints: the URL of a chat's webhook is one.
+    """
+
+    name: str
+    kind: str
+    severity: str = "warn"
+    assets: tuple[str, ...] = ()
+    url: str = field(default="", repr=False)
+    token: str | None = field(default=None, repr=False)
+    host: str = ""
+    port: int = 0
+    security: str = "starttls"
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +328,34 @@ class Settings:
         0.01,
         "Share of a file's lines, 0 to 1, that may be dead letters before the check fails.",
     )
+    alerts_file: Path | None = _setting(
+        "COWRIE_ALERTS_FILE",
+        None,
+        "TOML file that names who is told of trouble, a `[[receiver]]` each (docs/alerts.md). Without it nobody is.",
+    )
+    ui_url: str | None = _setting(
+        "COWRIE_UI_URL",
+        None,
+        "Where people open Dagster's UI, such as `https://dagster.example.org`: alerts link to the run there.",
+    )
+    alert_repeat_hours: float = _setting(
+        "COWRIE_ALERT_REPEAT_HOURS", 24.0, "How long after an alert it is repeated while the trouble lasts, in hours."
+    )
+    alert_day_due_hour: int = _setting(
+        "COWRIE_ALERT_DAY_DUE_HOUR", 6, "Hour, 0 to 23 UTC, from which on the day before is late if it is not there."
+    )
+    alert_stale_hours: float = _setting(
+        "COWRIE_ALERT_STALE_HOURS", 48.0, "How long nothing new may be written to the database, in hours."
+    )
+    alert_budget_share: float = _setting(
+        "COWRIE_ALERT_BUDGET_SHARE", 0.9, "Share of a service's quota, above 0 to 1, from which on it is nearly spent."
+    )
+    alert_silent_minutes: float = _setting(
+        "COWRIE_ALERT_SILENT_MINUTES",
+        30.0,
+        "How long a sensor of Dagster may go without a tick that ends well, in minutes; never less than three of its "
+        "own intervals.",
+    )
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense.
@@ -293,6 +367,13 @@ class Settings:
         for name in ("coverage_floor", "coverage_drop", "dead_letter_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{_variable(self, name)} must be between 0 and 1, found {getattr(self, name)}")
+        if not self.alert_budget_share <= 1:
+            raise SettingsError(f"COWRIE_ALERT_BUDGET_SHARE must be at most 1, found {self.alert_budget_share}")
+        if not 0 <= self.alert_day_due_hour <= 23:
+            raise SettingsError(f"COWRIE_ALERT_DAY_DUE_HOUR must be from 0 to 23, found {self.alert_day_due_hour}")
+        if self.ui_url is not None and not _is_plain_web_url(self.ui_url):
+            # not shown: it may hold a password
+            raise SettingsError("COWRIE_UI_URL must be http(s)://host/..., without user or password")
         if not 0 <= self.limited_min_worth <= 4:
             raise SettingsError(f"COWRIE_LIMITED_MIN_WORTH must be from 0 to 4, found {self.limited_min_worth}")
         if not 0 <= self.daily_hour <= 23:
@@ -311,6 +392,7 @@ class Settings:
             "limited_min_worth",
             "cymru_whois_threshold",
             "daily_hour",
+            "alert_day_due_hour",
         )
         _refuse_what_is_not_positive(self, but=zeroes)
 
@@ -397,6 +479,120 @@ def describe_settings() -> list[Setting]:
     first = of_services[0]
     of_services[0] = Setting(first.variable, first.default, f"{first.help} `<SERVICE>` is one of {names}.")
     return rows + of_services
+
+
+def read_receivers(settings: Settings, environment: Mapping[str, str] = os.environ) -> tuple[ReceiverSettings, ...]:
+    """Read who is told of trouble from the file of COWRIE_ALERTS_FILE; nobody where it is not set.
+
+    Every text of a receiver can also come from elsewhere: `url_env` names a variable and `url_file` a file that holds
+    it, and the same for the others.
+
+    Raises:
+        SettingsError: the file cannot be read, or says what makes no sense; no value is shown that may be a secret.
+    """
+    path = settings.alerts_file
+    if path is None:
+        return ()
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"COWRIE_ALERTS_FILE names {path}, which cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        # without its cause, whose message shows what is in the file
+        raise SettingsError(f"COWRIE_ALERTS_FILE names {path}, which is no TOML: check quotes and brackets") from None
+    tables = document.pop("receiver", [])
+    if document or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise SettingsError(f"{path}: expected nothing but [[receiver]] tables")
+    receivers = tuple(_receiver(f"{path}, receiver {n}", table, environment) for n, table in enumerate(tables, 1))
+    names = [receiver.name for receiver in receivers]
+    if len(set(names)) < len(names):
+        raise SettingsError(f"{path}: expected a name of its own for each receiver, found {', '.join(sorted(names))}")
+    return receivers
+
+
+def _receiver(where: str, table: Mapping[str, Any], environment: Mapping[str, str]) -> ReceiverSettings:
+    """Turn one `[[receiver]]` into its settings; `where` names it in errors."""
+    values: dict[str, Any] = {}
+    known = {each.name: each.type for each in fields(ReceiverSettings)}
+    for key, given in table.items():
+        name, value = _value_of(where, key, given, environment)
+        name = "sender" if name == "from" else name
+        wanted = known.get(name)
+        if wanted is None or name in values:
+            raise SettingsError(f"{where}: {key} is {'given twice' if name in values else 'no setting of a receiver'}")
+        if wanted == tuple[str, ...]:
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise SettingsError(f"{where}: {key} must be a list of texts")
+            value = tuple(value)
+        elif not isinstance(value, int if wanted is int else str):
+            raise SettingsError(f"{where}: {key} must be {'a whole number' if wanted is int else 'a text'}")
+        values[name] = value
+    if "ca_file" in values:
+        values["ca_file"] = Path(values["ca_file"])
+    for needed in ("name", "kind"):
+        if not values.get(needed):
+            raise SettingsError(f"{where}: {needed} is missing")
+    receiver = ReceiverSettings(**values)
+    _refuse_bad_receiver(f"{where} ({receiver.name})", receiver)
+    if receiver.kind == "email" and not receiver.port:
+        receiver = replace(receiver, port=_MAIL_SECURITY[receiver.security])
+    return receiver
+
+
+def _value_of(where: str, key: str, given: Any, environment: Mapping[str, str]) -> tuple[str, Any]:
+    """Return the setting that a key of a receiver is about, and its value, wherever that is."""
+    name, _, place = key.rpartition("_")
+    if place == "env" and name:
+        value = environment.get(str(given))
+        if not value:
+            raise SettingsError(f"{where}: {key} names the variable {given}, which is not set")
+        return name, value
+    if place == "file" and name != "ca":
+        try:
+            return name, Path(str(given)).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"{where}: {key} names {given}, which cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise SettingsError(f"{where}: {key} names {given}, which is no text in UTF-8") from None
+    return key, given
+
+
+def _refuse_bad_receiver(where: str, receiver: ReceiverSettings) -> None:
+    for name, allowed in (("kind", _RECEIVER_KINDS), ("severity", _SEVERITIES), ("security", tuple(_MAIL_SECURITY))):
+        if getattr(receiver, name) not in allowed:
+            raise SettingsError(f"{where}: {name} must be one of {', '.join(allowed)}")
+    if receiver.kind == "email":
+        if not (receiver.host and receiver.sender and receiver.to):
+            raise SettingsError(f"{where}: an e-mail needs host, from and to")
+        if not 0 <= receiver.port < 65_536:
+            raise SettingsError(f"{where}: port must be from 1 to 65535")
+        for text in (receiver.host, receiver.sender, *receiver.to):
+            if not text.isprintable():
+                raise SettingsError(f"{where}: host, from and to must be one line each")
+        if (receiver.username is None) != (receiver.password is None):
+            raise SettingsError(f"{where}: username and password go together")
+        if receiver.username is not None and receiver.security == "none" and receiver.host not in _LOOPBACK:
+            raise SettingsError(f"{where}: a password is not sent without TLS: set security to starttls or tls")
+        return
+    if not _is_web_url(receiver.url):
+        raise SettingsError(f"{where}: url must be http(s)://host/...")
+    if receiver.token is not None and not (receiver.token.isascii() and receiver.token.isprintable()):
+        raise SettingsError(f"{where}: token must be printable ASCII")
+    if receiver.kind == "ntfy" and not urlsplit(receiver.url).path.strip("/"):
+        raise SettingsError(f"{where}: url must end with the topic, such as https://ntfy.example.org/honeypot")
+
+
+def _is_web_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
+
+
+def _is_plain_web_url(url: str) -> bool:
+    return _is_web_url(url) and urlsplit(url).username is None and not set(url) & set("<>\"'|`")
 
 
 def _row(each: Any, prefix: str) -> Setting:

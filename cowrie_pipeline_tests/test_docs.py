@@ -66,6 +66,9 @@ ROWS = {
     "legacy_imports": "one part of the import of an earlier database: how far it is, and what became of its rows",
     "imported_sessions": "a session of an earlier database: what it became here, and what else its row said",
     "imported_records": "a network, address or file of an earlier database: what it became here, and what else it said",
+    "alert_incidents": "trouble that somebody was told of, from its beginning to its end",
+    "alert_recoveries": "a check, step or condition that was found well lately: failures seen before that are over",
+    "alert_outbox": "a message to one receiver, kept until it is delivered",
     "step_runs": "a piece of work done; the newest 10,000 are kept",
 }
 

@@ -52,6 +52,13 @@ VALUES: dict[str, tuple[str, Any]] = {
     "COWRIE_COVERAGE_FLOOR": ("0.25", 0.25),
     "COWRIE_COVERAGE_DROP": ("0.1", 0.1),
     "COWRIE_DEAD_LETTER_SHARE": ("0", 0.0),
+    "COWRIE_ALERTS_FILE": ("/srv/alerts.toml", Path("/srv/alerts.toml")),
+    "COWRIE_UI_URL": ("https://dagster.example.org", "https://dagster.example.org"),
+    "COWRIE_ALERT_REPEAT_HOURS": ("12", 12.0),
+    "COWRIE_ALERT_DAY_DUE_HOUR": ("0", 0),
+    "COWRIE_ALERT_STALE_HOURS": ("26", 26.0),
+    "COWRIE_ALERT_BUDGET_SHARE": ("0.8", 0.8),
+    "COWRIE_ALERT_SILENT_MINUTES": ("15", 15.0),
 }
 NAMES = {each.metadata["variable"]: each.name for each in fields(Settings) if each.metadata["variable"]}
 

@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 database = typer.Typer(help="Look after the database.", no_args_is_help=True)
 app.add_typer(database, name="db")
+alerts = typer.Typer(help="See who is told of trouble, and what is wrong now.", no_args_is_help=True)
+app.add_typer(alerts, name="alerts")
 
 
 @app.callback(invoke_without_command=True)
@@ -201,6 +203,44 @@ def upgrade(db: DbOption = None) -> None:
         return 0
 
     raise typer.Exit(guarded(work))
+
+
+@alerts.command("test")
+def alerts_test(as_json: JsonOption = False) -> None:
+    """Send a test message to every receiver of COWRIE_ALERTS_FILE, and show what each says."""
+    from cowrie_pipeline.cli.alerts import test_receivers
+
+    settings = settings_for()
+    raise typer.Exit(guarded(lambda: test_receivers(settings, as_json=as_json)))
+
+
+@alerts.command("list")
+def list_alerts(db: DbOption = None, as_json: JsonOption = False) -> None:
+    """Show incidents that are not over, and messages that wait to be delivered."""
+    from cowrie_pipeline.cli.alerts import list_alerts as show
+
+    settings = settings_for(db)
+    raise typer.Exit(guarded(lambda: show(settings, as_json=as_json)))
+
+
+@alerts.command("send")
+def send_alerts(db: DbOption = None, as_json: JsonOption = False) -> None:
+    """Look for trouble and deliver what waits, once, as Dagster's sensors do: for cron, or where no daemon runs."""
+    from cowrie_pipeline.cli.alerts import send_alerts as send
+
+    settings = settings_for(db)
+    raise typer.Exit(guarded(lambda: send(settings, as_json=as_json)))
+
+
+@alerts.command("close")
+def close_alert(
+    incident: Annotated[str, typer.Argument(help="The incident, as `alerts list` names it.")], db: DbOption = None
+) -> None:
+    """End an incident that nothing will end, such as a run that nobody means to repeat."""
+    from cowrie_pipeline.cli.alerts import close_alert as close
+
+    settings = settings_for(db)
+    raise typer.Exit(guarded(lambda: close(settings, incident)))
 
 
 def _days_ago(days: int) -> date:

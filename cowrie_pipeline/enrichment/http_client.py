@@ -82,12 +82,16 @@ class RedirectedAwayError(HttpError):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What is asked of a service. Only method and path are shown: the rest can hold a key."""
+    """What is asked of a service. Only method and path are shown: the rest can hold a key.
+
+    `body` is sent as it is, with the Content-Type that `headers` name, instead of `form`.
+    """
 
     path: str
     method: str = "GET"
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     form: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -213,14 +217,16 @@ class HttpClient:
                 method,
                 url,
                 params=params,
-                data=form or None,
+                data=request.body or form or None,
                 headers=dict(request.headers),
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
             )
             target = response.headers.get("Location")
-            if response.status_code not in _REDIRECTS or target is None:
+            # what was to be delivered is not delivered by a GET of another page: that reply is the caller's to judge
+            loses_body = bool(request.body) and response.status_code not in _SAME_METHOD
+            if response.status_code not in _REDIRECTS or target is None or loses_body:
                 return response
             response.close()
             moved_to, params = _joined(url, target), {}

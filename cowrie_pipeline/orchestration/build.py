@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from cowrie_pipeline.orchestration.alerts import build_alert_sensors
 from cowrie_pipeline.orchestration.assets import (
     build_asn_session_counts,
     build_downloaded_lists,
@@ -61,7 +62,7 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
         "asset_checks": build_checks(partitions),
         "jobs": [daily, backfill],
         "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention()],
-        "sensors": [build_log_sensor(daily, settings)],
+        "sensors": [build_log_sensor(daily, settings), *build_alert_sensors()],
         "resources": {"pipeline": Pipeline()},
         # a process for each step would cost two seconds a step
         "executor": dg.in_process_executor,

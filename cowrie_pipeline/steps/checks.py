@@ -67,7 +67,10 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of one asset: what it says, how bad its failure is, what to do then, and how it is run."""
+    """One check of one asset: what it says, how bad its failure is, what to do then, and how it is run.
+
+    `of_days` is whether it looks at the rows of its days alone, so that it can pass for some and fail for others.
+    """
 
     name: str
     asset: str
@@ -76,6 +79,7 @@ class Check:
     severity: Severity
     blocks: bool
     run: Callable[[Connection, DayRange, Settings, datetime], CheckResult]
+    of_days: bool = True
 
 
 def all_checks() -> tuple[Check, ...]:
@@ -85,7 +89,8 @@ def all_checks() -> tuple[Check, ...]:
 
 
 def _sql_check(name: str) -> Check:
-    header = read_sql(name, "sqlite").header
+    file = read_sql(name, "sqlite")
+    header = file.header
 
     def run(connection: Connection, days: DayRange, settings: Settings, now: datetime) -> CheckResult:
         del settings
@@ -114,6 +119,7 @@ def _sql_check(name: str) -> Check:
         severity=Severity(header["severity"]),
         blocks=header["blocks"] == "yes",
         run=run,
+        of_days=any(f":{name}" in file.statement for name in ("first_day", "last_day", "start", "end")),
     )
 
 
@@ -291,4 +297,5 @@ _DEAD_LETTERS = Check(
     severity=Severity.WARN,
     blocks=False,
     run=_dead_letters,
+    of_days=False,
 )

@@ -659,6 +659,57 @@ step_runs = Table(
     Column("report", _Json, nullable=False),
 )
 
+alert_incidents = Table(
+    "alert_incidents",
+    metadata,
+    Column("incident_id", String(32), primary_key=True),
+    Column("fingerprint", Text, nullable=False, comment="what fails, whenever and however often"),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False, comment="the worst so far: warn or error"),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("announced_at", UtcDateTime, nullable=False, comment="when the newest message about it was written"),
+    Column("closed_at", UtcDateTime),
+    Column("content", _Json, nullable=False, comment="what fails on which days, and what a message says of it"),
+)
+Index(
+    "ix_alert_incidents_open",
+    alert_incidents.c.fingerprint,
+    unique=True,
+    sqlite_where=alert_incidents.c.closed_at.is_(None),
+    postgresql_where=alert_incidents.c.closed_at.is_(None),
+)
+
+alert_recoveries = Table(
+    "alert_recoveries",
+    metadata,
+    Column("scope", Text, primary_key=True, comment="the check, step or condition that was found well"),
+    Column("first_day", Date, primary_key=True, comment="0001-01-01 to 9999-12-31 for all days"),
+    Column("last_day", Date, primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False, comment="a failure seen before this is over"),
+)
+Index(None, alert_recoveries.c.seen_at)
+
+alert_outbox = Table(
+    "alert_outbox",
+    metadata,
+    Column("message_id", _BigId, primary_key=True, autoincrement=True),
+    Column("incident_id", String(32), ForeignKey("alert_incidents.incident_id"), nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("message", _Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False, comment="not sent before; also while a process is sending it"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("delivered_at", UtcDateTime),
+    Column("error", Text, comment="why the newest attempt failed"),
+)
+Index(None, alert_outbox.c.incident_id)
+Index(
+    "ix_alert_outbox_waiting",
+    alert_outbox.c.due_at,
+    sqlite_where=alert_outbox.c.delivered_at.is_(None),
+    postgresql_where=alert_outbox.c.delivered_at.is_(None),
+)
+
 
 def columns_of(table: Table) -> dict[str, Any]:
     """Return the column types of a table by name."""

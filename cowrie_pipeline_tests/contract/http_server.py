@@ -26,6 +26,7 @@ class Asked:
     headers: Mapping[str, str]
     form: Mapping[str, str]
     arrived_at: float  # by time.monotonic()
+    body: bytes = b""
 
     @property
     def params(self) -> dict[str, str]:
@@ -135,6 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             form=dict(parse_qsl(sent.decode(), keep_blank_values=True)),
             arrived_at=time.monotonic(),
+            body=sent,
         )
         with owner.lock:
             owner.asked.append(asked)
