@@ -471,6 +471,7 @@ def test_every_source_is_counted_by_day_and_outcome(good: Warehouse) -> None:
     assert passwords == {(date(2026, 3, 1), "hit", 1), (date(2026, 3, 3), "hit", 1)}
     assert {row for row in found if row[0] == date(2026, 3, 1) and row[1] != "pwned_passwords"} == {
         (date(2026, 3, 1), "maxmind", "hit", 2),
+        (date(2026, 3, 1), "cymru_asn", "hit", 2),
         (date(2026, 3, 1), "virustotal", "hit", 1),
     }
 
