@@ -22,6 +22,7 @@ from cowrie_pipeline.warehouse.tables import session_summaries
 __all__ = ["OBSERVED_WITHIN", "SnapshotReport", "take_snapshots", "take_snapshots_between"]
 
 OBSERVED_WITHIN = timedelta(hours=48)
+_AT_ONCE = timedelta(days=3)
 _TRANSFORMS = ("keep_documents", "take_snapshots")
 
 
@@ -71,12 +72,12 @@ def take_snapshots_between(connection: Connection, start: datetime, end: datetim
 
 
 def _parts(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the span in parts of a day, from first to last.
+    """Yield the span in parts, from first to last.
 
-    PostgreSQL updates rows in the order of a hash. Those of a day lie together and stay in memory meanwhile; those of
-    months are read, written and logged as whole pages many times over.
+    PostgreSQL updates rows in the order of a hash. Those of a few days lie together and stay in memory
+    meanwhile; those of months are read, written and logged as whole pages many times over.
     """
     while start < end:
-        stop = min(start + timedelta(days=1), end)
+        stop = min(start + _AT_ONCE, end)
         yield start, stop
         start = stop

@@ -263,6 +263,8 @@ FAULTS = [
         fault("network_session_totals", f"UPDATE asn_session_totals SET {name} = {name} + 1 WHERE asn_number = 13335")
         for name in ("sessions", "logins", "successful_logins", "commands", "downloads")
     ),
+    fault("network_addresses", "UPDATE asn_addresses SET days = 0 WHERE asn_number = 13335"),
+    fault("network_addresses", "DELETE FROM asn_addresses WHERE asn_number = 15169"),
     fault("network_session_totals", "UPDATE asn_session_totals SET first_day = '2026-02-01' WHERE asn_number = 0"),
     fault("network_session_totals", "DELETE FROM asn_session_totals WHERE asn_number = 15169"),
     *(
