@@ -48,12 +48,16 @@ bounded AS (
     HAVING SUM(c.unique_ips) >= enough.addresses
 ),
 counted AS (
-    SELECT b.asn_number, b.sessions, COUNT(DISTINCT n.ip_address) AS addresses
-    FROM bounded AS b
-    CROSS JOIN span
-    CROSS JOIN asn_addresses AS n
-    WHERE n.month = span.month AND n.asn_number = b.asn_number AND (n.days & span.days) <> 0
-    GROUP BY b.asn_number, b.sessions
+    SELECT asn_number, sessions, COUNT(*) AS addresses
+    FROM (
+        SELECT b.asn_number, b.sessions, n.ip_address
+        FROM bounded AS b
+        CROSS JOIN span
+        CROSS JOIN asn_addresses AS n
+        WHERE n.month = span.month AND n.asn_number = b.asn_number AND (n.days & span.days) <> 0
+        GROUP BY b.asn_number, b.sessions, n.ip_address
+    ) AS came
+    GROUP BY asn_number, sessions
 )
 SELECT
     top.asn_number, a.organization_name, a.organization_country, a.asn_type, top.addresses, top.sessions
