@@ -1,4 +1,4 @@
-"""Work handed to processes beside this one, so that several cores decode while this one writes.
+"""Work handed to processes, or a thread, beside this one, so that one core decodes or looks up while another writes.
 
 Belongs here: handing tasks over and results back, in order and never too many at once.
 Does not belong here: what the work is (sorting.py, fold.py).

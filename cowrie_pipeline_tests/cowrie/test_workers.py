@@ -1,0 +1,50 @@
+"""Work done beside the caller: in order, one task at a time, and nothing that was handed over is lost."""
+
+import threading
+
+import pytest
+
+from cowrie_pipeline.cowrie.workers import one_behind
+
+
+def test_tasks_are_done_in_their_order_beside_the_caller_and_all_before_the_end() -> None:
+    done: list[tuple[int, bool]] = []
+    caller = threading.get_ident()
+    with one_behind(lambda task: done.append((task, threading.get_ident() == caller))) as hand_over:
+        for task in range(5):
+            hand_over(task)
+    assert done == [(task, False) for task in range(5)]
+
+
+def test_the_caller_goes_on_while_a_task_is_done_and_waits_before_the_next() -> None:
+    may_end, seen = threading.Event(), list[str]()
+
+    def work(task: str) -> None:
+        assert may_end.wait(30)
+        seen.append(task)
+
+    with one_behind(work) as hand_over:
+        hand_over("a")
+        assert seen == []
+        may_end.set()
+        hand_over("b")
+        assert "a" in seen
+    assert seen == ["a", "b"]
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_what_a_task_raises_is_raised_at_the_caller(tasks: int) -> None:
+    def work(task: int) -> None:
+        raise ValueError(task)
+
+    with pytest.raises(ValueError, match="0"), one_behind(work) as hand_over:
+        for task in range(tasks):
+            hand_over(task)
+
+
+def test_what_was_handed_over_is_finished_though_the_caller_fails() -> None:
+    done: list[int] = []
+    with pytest.raises(KeyError), one_behind(done.append) as hand_over:
+        hand_over(1)
+        raise KeyError
+    assert done == [1]
