@@ -1,6 +1,7 @@
 """Work done beside the caller: in order, one task at a time, and nothing that was handed over is lost."""
 
 import threading
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -32,19 +33,25 @@ def test_the_caller_goes_on_while_a_task_is_done_and_waits_before_the_next() -> 
     assert seen == ["a", "b"]
 
 
-@pytest.mark.parametrize("tasks", [1, 2])
-def test_what_a_task_raises_is_raised_at_the_caller(tasks: int) -> None:
+def hand_over_all(work: Callable[[int], object], tasks: Sequence[int], *, then: Exception | None = None) -> None:
+    with one_behind(work) as hand_over:
+        for task in tasks:
+            hand_over(task)
+        if then is not None:
+            raise then
+
+
+@pytest.mark.parametrize("tasks", [range(1), range(2)])
+def test_what_a_task_raises_is_raised_at_the_caller(tasks: Sequence[int]) -> None:
     def work(task: int) -> None:
         raise ValueError(task)
 
-    with pytest.raises(ValueError, match="0"), one_behind(work) as hand_over:
-        for task in range(tasks):
-            hand_over(task)
+    with pytest.raises(ValueError, match="0"):
+        hand_over_all(work, tasks)
 
 
 def test_what_was_handed_over_is_finished_though_the_caller_fails() -> None:
     done: list[int] = []
-    with pytest.raises(KeyError), one_behind(done.append) as hand_over:
-        hand_over(1)
-        raise KeyError
+    with pytest.raises(KeyError):
+        hand_over_all(done.append, [1], then=KeyError())
     assert done == [1]
