@@ -8,12 +8,22 @@ import pytest
 from cowrie_pipeline.cowrie.workers import one_behind
 
 
+def hand_over_all(work: Callable[[int], object], tasks: Sequence[int], *, then: Exception | None = None) -> None:
+    with one_behind(work) as hand_over:
+        for task in tasks:
+            hand_over(task)
+        if then is not None:
+            raise then
+
+
 def test_tasks_are_done_in_their_order_beside_the_caller_and_all_before_the_end() -> None:
     done: list[tuple[int, bool]] = []
     caller = threading.get_ident()
-    with one_behind(lambda task: done.append((task, threading.get_ident() == caller))) as hand_over:
-        for task in range(5):
-            hand_over(task)
+
+    def work(task: int) -> None:
+        done.append((task, threading.get_ident() == caller))
+
+    hand_over_all(work, range(5))
     assert done == [(task, False) for task in range(5)]
 
 
@@ -31,14 +41,6 @@ def test_the_caller_goes_on_while_a_task_is_done_and_waits_before_the_next() -> 
         hand_over("b")
         assert "a" in seen
     assert seen == ["a", "b"]
-
-
-def hand_over_all(work: Callable[[int], object], tasks: Sequence[int], *, then: Exception | None = None) -> None:
-    with one_behind(work) as hand_over:
-        for task in tasks:
-            hand_over(task)
-        if then is not None:
-            raise then
 
 
 @pytest.mark.parametrize("tasks", [range(1), range(2)])
