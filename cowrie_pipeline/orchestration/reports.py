@@ -1,11 +1,12 @@
 """Reports as metadata of the assets that they are about.
 
-Belongs here: which reports a materialization shows, and bars. Does not belong here: what they say (steps/reports.py).
+Belongs here: which reports a materialization shows, and pictures in Markdown.
+Does not belong here: what they say (steps/reports.py).
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
@@ -13,13 +14,13 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from cowrie_pipeline.orchestration.metadata import table_of
+from cowrie_pipeline.steps.charts import BarChart, ColumnChart, bar_chart, column_chart, image_of
 from cowrie_pipeline.steps.days import DayRange
-from cowrie_pipeline.steps.reports import Kind, Report, ReportSpec, Span, all_reports, days_to, run_report
+from cowrie_pipeline.steps.reports import Report, ReportSpec, Span, all_reports, days_to, run_report
 
-__all__ = ["report_metadata"]
+__all__ = ["columns_image", "report_metadata"]
 
 _ROWS_SHOWN = 10
-_BAR_LENGTH = 30
 # Of a long backfill the newest days are described: each of thousands would be looked at by nobody, and take its time.
 _DAYS_SHOWN = 31
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
@@ -28,7 +29,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 def report_metadata(
     connection: Connection, asset: str, days: DayRange, *, today: date
 ) -> defaultdict[date, dict[str, Any]]:
-    """Return for each of the newest days what the reports about an asset say, as tables and bars.
+    """Return for each of the newest days what the reports about an asset say, as tables and pictures.
 
     A report by day is run once. Others are run for each day, or the week to it; those of look-ups, which are made when
     the work is done, for `today`.
@@ -63,27 +64,29 @@ def _described(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dict[str, A
     rows = list(rows)
     found: dict[str, Any] = {spec.name: table_of([column.name for column in spec.columns], rows)}
     if spec.plot is not None:
-        found[f"{spec.name}_plot"] = dg.MetadataValue.md(_bars(spec, rows))
+        found[f"{spec.name}_plot"] = _bars(spec, rows)
     return found
 
 
-def _bars(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> str:
-    """Draw bars of text, which need no image and no script, and can be copied."""
+def _bars(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
     assert spec.plot is not None  # noqa: S101 - asked for only then
     names = [column.name for column in spec.columns]
-    kinds = {column.name: column.kind for column in spec.columns}
     value_at, label_at = names.index(spec.plot.value), names.index(spec.plot.label)
-    drawn = [(str(row[label_at]) if row[label_at] is not None else "not known", row[value_at] or 0) for row in rows]
-    longest = max((abs(value) for _, value in drawn), default=0) or 1
-    lines = [f"| {spec.plot.label} | {spec.plot.value} | |", "|---|---:|---|"]
-    for label, value in drawn:
-        number = f"{value:.3f}" if kinds[spec.plot.value] is Kind.NUMBER else f"{value:,}"
-        bar = ("█" if value > 0 else "░") * max(1 if value else 0, round(_BAR_LENGTH * abs(value) / longest))
-        lines.append(f"| {_plain(label)} | {number} | {bar} |")
-    return "\n".join(lines)
+    drawn = [(row[label_at], row[value_at] or 0) for row in rows]
+    as_share = spec.plot.value == "share"
+    return _shown(bar_chart(f"{spec.plot.value} by {spec.plot.label}", drawn, as_share=as_share))
+
+
+def columns_image(title: str, rows: Sequence[tuple[object, int]]) -> dg.MarkdownMetadataValue:
+    """Return columns over time as a picture that the UI shows."""
+    return _shown(column_chart(title, rows))
+
+
+def _shown(chart: BarChart | ColumnChart) -> dg.MarkdownMetadataValue:
+    """Return a picture in Markdown: Dagster's UI shows one that is a `data:` URI, and takes none of it for markup."""
+    return dg.MetadataValue.md(f"![{_plain(chart.title)}]({image_of(chart)})")
 
 
 def _plain(text: str) -> str:
     """Return text that Markdown takes for nothing but text."""
-    one_line = "".join(c if c.isprintable() else " " for c in text)
-    return _MARKDOWN.sub(r"\\\1", one_line)
+    return _MARKDOWN.sub(r"\\\1", text)
