@@ -299,7 +299,7 @@ def _new_networks(report: AttackReport) -> _Part:
             ("organization", "plain"),
             ("country", "plain"),
             ("type", "plain"),
-            ("first day", "plain"),
+            ("first day", "number"),
             ("sessions", "number"),
         ),
         [
@@ -324,7 +324,7 @@ def _credentials(report: AttackReport) -> _Part:
             ("password", "text"),
             ("attempts", "number"),
             ("successful", "number"),
-            ("times in leaks", "number"),
+            ("in leaks", "number"),
         ),
         [(each.username, each.password, each.attempts, each.successes, each.times_seen) for each in rows],
         bars_chart=bar_chart(

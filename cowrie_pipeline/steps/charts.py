@@ -23,7 +23,7 @@ WIDTH = 420
 _COLUMNS_HEIGHT = 150
 _BAR_HEIGHT, _BAR_GAP = 14, 6
 _LABEL_WIDTH, _VALUE_WIDTH = 140, 62
-_LABEL_LONGEST = 22
+_LABEL_LONGEST = 18
 _TREND_WIDTH, _TREND_HEIGHT = 110, 22
 
 
@@ -67,10 +67,10 @@ class ColumnChart:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A line; `parts` are its pieces between gaps, each as the points of a polyline."""
+    """A line; `parts` are its pieces between gaps, each as the points of a polyline from left to right."""
 
     description: str
-    parts: tuple[str, ...]
+    parts: tuple[tuple[tuple[float, float], ...], ...]
     width: int = _TREND_WIDTH
     height: int = _TREND_HEIGHT
 
@@ -131,14 +131,15 @@ def trend(values: Sequence[float | None], *, highest: float | None = None) -> Tr
     known = [value for value in values if value is not None]
     top = highest or max(known, default=0) or 1
     step = _TREND_WIDTH / max(len(values) - 1, 1)
-    parts: list[list[str]] = [[]]
+    parts: list[list[tuple[float, float]]] = [[]]
     for number, value in enumerate(values):
         if value is None:
             parts.append([])
             continue
         y = 2 + (_TREND_HEIGHT - 4) * (1 - min(value / top, 1))
-        parts[-1].append(f"{number * step:.1f},{y:.1f}")
-    drawn = tuple(" ".join(part if len(part) > 1 else part * 2) for part in parts if part)
+        parts[-1].append((round(number * step, 1), round(y, 1)))
+    # a single point would not be seen
+    drawn = tuple((*part, (part[-1][0] + 1, part[-1][1])) for part in parts if part)
     said = f"from {_rounded(known[0])} to {_rounded(known[-1])}, most {_rounded(max(known))}" if known else "no values"
     return Trend(said, drawn)
 
