@@ -7,22 +7,26 @@ Does not belong here: what they say (steps/reports.py).
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from cowrie_pipeline.orchestration.metadata import table_of
 from cowrie_pipeline.steps.charts import BarChart, ColumnChart, bar_chart, column_chart, image_of
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.reports import Report, ReportSpec, Span, all_reports, days_to, run_report
+from cowrie_pipeline.warehouse.tables import loaded_days
 
-__all__ = ["columns_image", "report_metadata"]
+__all__ = ["DAYS_SHOWN", "columns_image", "report_metadata", "sessions_by_day_image"]
 
 _ROWS_SHOWN = 10
 # Of a long backfill the newest days are described: each of thousands would be looked at by nobody, and take its time.
-_DAYS_SHOWN = 31
+DAYS_SHOWN = 31
+_MONTH = 30
+# The columns of a report on how much is known.
+_COVERAGE = {"field", "total", "known"}
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 
 
@@ -35,7 +39,7 @@ def report_metadata(
     the work is done, for `today`.
     """
     shown: defaultdict[date, dict[str, Any]] = defaultdict(dict)
-    newest = DayRange(max(days.first, date.fromordinal(days.last.toordinal() - _DAYS_SHOWN + 1)), days.last)
+    newest = DayRange(max(days.first, date.fromordinal(days.last.toordinal() - DAYS_SHOWN + 1)), days.last)
     for spec in all_reports():
         if asset not in spec.assets:
             continue
@@ -65,7 +69,22 @@ def _described(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dict[str, A
     found: dict[str, Any] = {spec.name: table_of([column.name for column in spec.columns], rows)}
     if spec.plot is not None:
         found[f"{spec.name}_plot"] = _bars(spec, rows)
+    if {column.name for column in spec.columns} >= _COVERAGE:
+        found |= _coverage(spec, rows)
     return found
+
+
+def _coverage(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
+    """Return the share of each field as a picture, and as numbers, which the UI plots over all partitions."""
+    names = [column.name for column in spec.columns]
+    field, total, known = (names.index(name) for name in ("field", "total", "known"))
+    shares = {row[field]: row[known] / row[total] for row in rows if row[total]}
+    if not shares:
+        return {}
+    chart = bar_chart("Share of rows that know a field", list(shares.items()), as_share=True)
+    return {f"{spec.name}_plot": _shown(chart)} | {
+        f"coverage_of_{name}": round(share, 4) for name, share in shares.items()
+    }
 
 
 def _bars(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
@@ -80,6 +99,18 @@ def _bars(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dg.MarkdownMetad
 def columns_image(title: str, rows: Sequence[tuple[object, int]]) -> dg.MarkdownMetadataValue:
     """Return columns over time as a picture that the UI shows."""
     return _shown(column_chart(title, rows))
+
+
+def sessions_by_day_image(connection: Connection, last: date) -> dg.MarkdownMetadataValue:
+    """Return the sessions of the 30 days to `last` as a picture; one that lasts past midnight counts on both days."""
+    days = DayRange(last - timedelta(days=_MONTH - 1), last)
+    loaded = loaded_days.c
+    found = dict(
+        connection.execute(
+            select(loaded.day, loaded.session_days).where(loaded.day.between(days.first, days.last))
+        ).all()
+    )
+    return columns_image("Sessions by day", [(day, found.get(day, 0)) for day in days])
 
 
 def _shown(chart: BarChart | ColumnChart) -> dg.MarkdownMetadataValue:

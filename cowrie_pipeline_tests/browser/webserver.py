@@ -1,0 +1,73 @@
+"""Dagster's webserver as its users have it, in a process of its own on a free port of this machine."""
+
+import os
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+
+from cowrie_pipeline_tests.cli.processes import SCRIPTS, environment
+
+# A run that is asked for in the UI starts at once: no daemon is there to take it from a queue, or to start others.
+INSTANCE = """
+telemetry: {enabled: false}
+nux: {enabled: false}
+run_coordinator:
+  module: dagster._core.run_coordinator.default_run_coordinator
+  class: DefaultRunCoordinator
+"""
+_PATIENCE_SECONDS = 120.0
+
+
+@contextmanager
+def open_webserver(folder: Path, **variables: str | Path) -> Iterator[str]:
+    """Start the webserver and yield its URL; it and everything that it started are ended afterwards."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = folder / "webserver.log"
+    with log.open("w") as written:
+        process = subprocess.Popen(
+            [
+                SCRIPTS / "dagster-webserver",
+                *("-m", "cowrie_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)),
+            ],
+            cwd=folder,
+            env=environment(folder, **variables),
+            stdout=written,
+            stderr=written,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        finally:
+            # the code server and runs are of its group
+            _end_group(process.pid)
+
+
+def _end_group(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/server_info", timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            assert process.poll() is None, f"the webserver ended: {log.read_text()[-3000:]}"
+            assert monotonic() < until, f"the webserver does not answer: {log.read_text()[-3000:]}"
+            sleep(0.2)
