@@ -1,9 +1,10 @@
-"""Dagster's webserver as its users have it, in a process of its own on a free port of this machine."""
+"""`cowrie-pipeline ui`: Dagster's webserver and daemon, on a free port of this machine."""
 
 import os
 import signal
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,32 +12,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-from cowrie_pipeline_tests.cli.processes import SCRIPTS, environment
+from cowrie_pipeline_tests.cli.processes import environment
 
-# A run that is asked for in the UI starts at once: no daemon is there to take it from a queue, or to start others.
-INSTANCE = """
-telemetry: {enabled: false}
-nux: {enabled: false}
-run_coordinator:
-  module: dagster._core.run_coordinator.default_run_coordinator
-  class: DefaultRunCoordinator
-"""
 _PATIENCE_SECONDS = 120.0
 
 
 @contextmanager
 def open_webserver(folder: Path, **variables: str | Path) -> Iterator[str]:
-    """Start the webserver and yield its URL; it and everything that it started are ended afterwards."""
+    """Start both and yield its URL; it and everything that it started are ended afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = folder / "webserver.log"
     with log.open("w") as written:
         process = subprocess.Popen(
-            [
-                SCRIPTS / "dagster-webserver",
-                *("-m", "cowrie_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)),
-            ],
+            [sys.executable, "-c", "from cowrie_pipeline.cli.main import app; app()", "ui", "--port", str(port)],
             cwd=folder,
             env=environment(folder, **variables),
             stdout=written,
@@ -52,7 +42,7 @@ def open_webserver(folder: Path, **variables: str | Path) -> Iterator[str]:
         try:
             process.wait(timeout=30)
         finally:
-            # the code server and runs are of its group
+            # the code server, the daemon and their runs are of its group
             _end_group(process.pid)
 
 
