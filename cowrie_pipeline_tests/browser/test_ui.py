@@ -34,7 +34,7 @@ def database(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Path
     write_logs(PLAN, folder / "logs")
     (folder / "home").mkdir()
     shutil.copyfile(PROJECT / "dagster.yaml", folder / "home" / "dagster.yaml")
-    variables = {"DAGSTER_HOME": folder / "home", "COWRIE_DB_URL": f"sqlite:///{folder / 'ui.db'}"}
+    variables: dict[str, str] = {"DAGSTER_HOME": str(folder / "home"), "COWRIE_DB_URL": f"sqlite:///{folder / 'ui.db'}"}
     done = cowrie_pipeline(folder, "run", "--logs", folder / "logs", **variables)
     assert done.returncode == 0, done.stderr + done.stdout
     warehouse = Warehouse(variables["COWRIE_DB_URL"])
