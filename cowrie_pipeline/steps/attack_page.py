@@ -34,6 +34,7 @@ from cowrie_pipeline.steps.attack_report import (
     NetworkRow,
     Quality,
     gather_attack_report,
+    last_30_days,
 )
 from cowrie_pipeline.steps.charts import BarChart, ColumnChart, bar_chart, column_chart, templates, trend
 from cowrie_pipeline.steps.days import DayRange
@@ -122,22 +123,25 @@ def write_page(report: AttackReport, path: Path) -> Path:
     return path
 
 
-def renew_retired_pages(warehouse: Warehouse, settings: Settings, *, now: datetime) -> tuple[date, ...]:
-    """Write the pages anew that show details of days which have lost them since; return their days.
+def renew_retired_pages(warehouse: Warehouse, settings: Settings, *, now: datetime) -> tuple[Path, ...]:
+    """Write the pages anew that may show details of days which have lost them since; return where they are.
 
-    A page is older than its day's retirement for as long as it has not been written anew, whatever came between.
+    A page is older than its day's retirement for as long as it has not been written anew, whatever came between. That
+    of 30 days is older than the newest retirement.
     """
+    folder = settings.reports_folder
+    renewed = []
     with warehouse.read() as connection:
         retired = connection.execute(select(retired_days.c.day, retired_days.c.retired_at)).all()
-        renewed = []
-        for day, retired_at in sorted(retired):
-            path = page_of_day(settings.reports_folder, day)
+        meant = [(page_of_day(folder, day), DayRange(day, day), retired_at) for day, retired_at in sorted(retired)]
+        if retired:
+            rolling = last_30_days(connection, today=now.date())
+            meant.append((folder / ROLLING_PAGE, rolling, max(retired_at for _, retired_at in retired)))
+        for path, days, retired_at in meant:
             if path.exists() and path.stat().st_mtime < retired_at.timestamp():
-                report = gather_attack_report(
-                    connection, DayRange(day, day), now=now, hash_passwords=settings.hash_passwords
-                )
-                write_page(report, path)
-                renewed.append(day)
+                hash_passwords = settings.hash_passwords
+                report = gather_attack_report(connection, days, now=now, hash_passwords=hash_passwords)
+                renewed.append(write_page(report, path))
     return tuple(renewed)
 
 

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.asn_session_counts import count_sessions
-from cowrie_pipeline.steps.attack_page import PageError, page_of_day, render_page, renew_retired_pages, write_page
+from cowrie_pipeline.steps.attack_page import (
+    ROLLING_PAGE,
+    PageError,
+    page_of_day,
+    render_page,
+    renew_retired_pages,
+    write_page,
+)
 from cowrie_pipeline.steps.attack_report import (
     AttackReport,
     Command,
@@ -291,17 +298,21 @@ def test_details_that_retention_removed_leave_the_page_too(attacked: Warehouse, 
     settings = Settings(state_dir=tmp_path)
     path = write_page(gathered(attacked, "2026-03-02"), page_of_day(settings.reports_folder, date(2026, 3, 2)))
     assert "hunter2" in path.read_text()
+    rolling = write_page(gathered(attacked, "2026-02-01", "2026-03-02"), settings.reports_folder / ROLLING_PAGE)
+    assert "hunter2" in rolling.read_text()
     assert renew_retired_pages(attacked, settings, now=NOW) == ()
     later = datetime.now(UTC) + timedelta(seconds=2)
     drop_old_details(attacked, keep_days=1, now=later)
-    assert renew_retired_pages(attacked, settings, now=NOW) == (date(2026, 3, 2),)
+    assert renew_retired_pages(attacked, settings, now=NOW) == (path, rolling)
+    assert "hunter2" not in rolling.read_text()
     page = path.read_text()
     assert "hunter2" not in page
     assert "wget" not in page
     assert "The details of 2026-03-02 were removed" in page
     # of files the counts stay
     assert "ab" * 32 in page
-    os.utime(path, (later.timestamp(), later.timestamp()))
+    for each in (path, rolling):
+        os.utime(each, (later.timestamp(), later.timestamp()))
     assert renew_retired_pages(attacked, settings, now=NOW) == ()
 
 
