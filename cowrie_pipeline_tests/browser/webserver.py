@@ -39,11 +39,11 @@ def open_webserver(folder: Path, **variables: str | Path) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=30)
-        finally:
-            # the code server, the daemon and their runs are of its group
-            _end_group(process.pid)
+        # the code server, the daemon and their runs are of its group
+        _end_group(process.pid)
+        process.wait()
 
 
 def _end_group(group: int) -> None:
