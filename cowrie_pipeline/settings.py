@@ -430,6 +430,11 @@ class Settings:
         return self.lists_dir or self.state_dir / "lists"
 
     @property
+    def reports_folder(self) -> Path:
+        """Where pages for people are written."""
+        return self.state_dir / "reports"
+
+    @property
     def log_paths(self) -> tuple[str, ...]:
         """The files, folders and globs of `logs`, in the order given."""
         return tuple(part for part in self.logs.split(os.pathsep) if part)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -10,6 +11,8 @@ from cowrie_pipeline.cli.console import OUT, fail, print_error, print_json, prin
 from cowrie_pipeline.cli.summary import Overview, overview_of, print_overview
 from cowrie_pipeline.orchestration.runs import RunsOutcome, materialize, open_instance
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.attack_page import ROLLING_PAGE
+from cowrie_pipeline.steps.attack_report import ROLLING_DAYS
 from cowrie_pipeline.steps.days import DayRange, contiguous
 from cowrie_pipeline.steps.scan_logs import ScanReport, scan_logs
 from cowrie_pipeline.warehouse.engine import Warehouse
@@ -28,6 +31,7 @@ class _Summary:
     outcome: RunsOutcome = field(default_factory=RunsOutcome)
     outside: dict[str, int] = field(default_factory=dict)
     overview: Overview | None = None
+    page: Path | None = None
     seconds: float = 0.0
 
     @property
@@ -64,6 +68,9 @@ def run_pipeline(settings: Settings, first: date | None, last: date | None, *, a
         summary = _Summary(database=warehouse.safe_url, scan=scan, days=days)
         if days:
             summary.outcome = materialize(open_instance(settings), contiguous(days), settings)
+            page = settings.reports_folder.absolute() / ROLLING_PAGE
+            # one that could not be written is among the errors
+            summary.page = page if page.exists() else None
             summary.overview = overview_of(warehouse, DayRange(days[0], days[-1]))
     warehouse.dispose()
     summary.outside = {
@@ -110,6 +117,7 @@ def _as_object(summary: _Summary) -> dict[str, Any]:
         "errors": summary.outcome.errors,
         "findings": list(summary.outcome.notes),
         "runs": summary.outcome.run_ids,
+        "page": str(summary.page) if summary.page else None,
     }
 
 
@@ -131,6 +139,8 @@ def _print(summary: _Summary) -> None:
     for error in summary.outcome.errors:
         print_error(error)
     days = "1 day" if len(summary.days) == 1 else f"{len(summary.days):,} days"
+    if summary.page is not None:
+        print_line(f"The attacks of the last {ROLLING_DAYS} days as a page: {summary.page}")
     print_line(f"{days} in {summary.seconds:.1f} s. Database: {summary.database}")
 
 

@@ -89,7 +89,7 @@ def _state(connection: Connection) -> dict[str, Any]:
                 "seconds": row.seconds,
                 "report": row.report,
             }
-            for row in connection.execute(select(step_runs).order_by(step_runs.c.step_run_id.desc()).limit(8))
+            for row in connection.execute(select(step_runs).order_by(step_runs.c.step_run_id.desc()).limit(10))
         ],
     }
 

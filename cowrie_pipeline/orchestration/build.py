@@ -8,6 +8,8 @@ import dagster as dg
 from cowrie_pipeline.orchestration.alerts import build_alert_sensors
 from cowrie_pipeline.orchestration.assets import (
     build_asn_session_counts,
+    build_attack_report,
+    build_attack_report_30_days,
     build_downloaded_lists,
     build_file_reputation,
     build_inventories,
@@ -51,14 +53,22 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
             build_asn_session_counts(partitions),
             build_file_reputation(partitions),
             build_password_exposure(partitions),
+            build_attack_report(partitions),
         ]
+    rolling_report = build_attack_report_30_days()
     daily = dg.define_asset_job(
         DAILY_JOB,
-        selection=dg.AssetSelection.assets(*of_days),
-        description="Every asset of days, for one or a range of them, with all checks.",
+        selection=dg.AssetSelection.assets(*of_days, rolling_report),
+        description="Every asset of days, for one or a range of them, with all checks, and the page of 30 days.",
     )
     parts: dict[str, Any] = {
-        "assets": [*of_days, build_downloaded_lists(), build_stale_enrichment(), build_reconciled_inventories()],
+        "assets": [
+            *of_days,
+            rolling_report,
+            build_downloaded_lists(),
+            build_stale_enrichment(),
+            build_reconciled_inventories(),
+        ],
         "asset_checks": build_checks(partitions),
         "jobs": [daily, backfill],
         "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention()],

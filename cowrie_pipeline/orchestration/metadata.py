@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, Table
 __all__ = ["lineage", "preview", "table_metadata"]
 
 _PREVIEW_ROWS = 5
+_LARGEST_OF_BROWSERS = 2**53
 
 
 def table_metadata(table: Table, upstream: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def table_metadata(table: Table, upstream: Mapping[str, Sequence[tuple[str, str]
     ]
     return {
         "dagster/table_name": table.name,
+        "docs": dg.MetadataValue.path(f"docs/tables.md#{table.name}"),
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/column_lineage": lineage(upstream),
     }
@@ -66,7 +68,10 @@ def _kind(values: Sequence[Any]) -> str:
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, bool) for value in known):
         return "bool"
+    # a browser rounds larger ones, such as the key of a session: as text they stay what they are
     if known and all(isinstance(value, int) and not isinstance(value, bool) for value in known):
+        if any(abs(value) > _LARGEST_OF_BROWSERS for value in known):
+            return "string"
         return "int"
     if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         return "float"

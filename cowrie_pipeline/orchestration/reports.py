@@ -1,40 +1,45 @@
 """Reports as metadata of the assets that they are about.
 
-Belongs here: which reports a materialization shows, and bars. Does not belong here: what they say (steps/reports.py).
+Belongs here: which reports a materialization shows, and pictures in Markdown.
+Does not belong here: what they say (steps/reports.py).
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from cowrie_pipeline.orchestration.metadata import table_of
+from cowrie_pipeline.steps.charts import BarChart, ColumnChart, bar_chart, column_chart, image_of
 from cowrie_pipeline.steps.days import DayRange
-from cowrie_pipeline.steps.reports import Kind, Report, ReportSpec, Span, all_reports, days_to, run_report
+from cowrie_pipeline.steps.reports import Report, ReportSpec, Span, all_reports, days_to, run_report
+from cowrie_pipeline.warehouse.tables import loaded_days
 
-__all__ = ["report_metadata"]
+__all__ = ["DAYS_SHOWN", "columns_image", "report_metadata", "sessions_by_day_image"]
 
 _ROWS_SHOWN = 10
-_BAR_LENGTH = 30
 # Of a long backfill the newest days are described: each of thousands would be looked at by nobody, and take its time.
-_DAYS_SHOWN = 31
+DAYS_SHOWN = 31
+_MONTH = 30
+# The columns of a report on how much is known.
+_COVERAGE = {"field", "total", "known"}
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 
 
 def report_metadata(
     connection: Connection, asset: str, days: DayRange, *, today: date
 ) -> defaultdict[date, dict[str, Any]]:
-    """Return for each of the newest days what the reports about an asset say, as tables and bars.
+    """Return for each of the newest days what the reports about an asset say, as tables and pictures.
 
     A report by day is run once. Others are run for each day, or the week to it; those of look-ups, which are made when
     the work is done, for `today`.
     """
     shown: defaultdict[date, dict[str, Any]] = defaultdict(dict)
-    newest = DayRange(max(days.first, date.fromordinal(days.last.toordinal() - _DAYS_SHOWN + 1)), days.last)
+    newest = DayRange(max(days.first, date.fromordinal(days.last.toordinal() - DAYS_SHOWN + 1)), days.last)
     for spec in all_reports():
         if asset not in spec.assets:
             continue
@@ -63,27 +68,56 @@ def _described(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dict[str, A
     rows = list(rows)
     found: dict[str, Any] = {spec.name: table_of([column.name for column in spec.columns], rows)}
     if spec.plot is not None:
-        found[f"{spec.name}_plot"] = dg.MetadataValue.md(_bars(spec, rows))
+        found[f"{spec.name}_plot"] = _bars(spec, rows)
+    if {column.name for column in spec.columns} >= _COVERAGE:
+        found |= _coverage(spec, rows)
     return found
 
 
-def _bars(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> str:
-    """Draw bars of text, which need no image and no script, and can be copied."""
+def _coverage(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
+    """Return the share of each field as a picture, and as numbers, which the UI plots over all partitions."""
+    names = [column.name for column in spec.columns]
+    field, total, known = (names.index(name) for name in ("field", "total", "known"))
+    shares = {row[field]: row[known] / row[total] for row in rows if row[total]}
+    if not shares:
+        return {}
+    chart = bar_chart("Share of rows that know a field", list(shares.items()), as_share=True)
+    return {f"{spec.name}_plot": _shown(chart)} | {
+        f"coverage_of_{name}": round(share, 4) for name, share in shares.items()
+    }
+
+
+def _bars(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
     assert spec.plot is not None  # noqa: S101 - asked for only then
     names = [column.name for column in spec.columns]
-    kinds = {column.name: column.kind for column in spec.columns}
     value_at, label_at = names.index(spec.plot.value), names.index(spec.plot.label)
-    drawn = [(str(row[label_at]) if row[label_at] is not None else "not known", row[value_at] or 0) for row in rows]
-    longest = max((abs(value) for _, value in drawn), default=0) or 1
-    lines = [f"| {spec.plot.label} | {spec.plot.value} | |", "|---|---:|---|"]
-    for label, value in drawn:
-        number = f"{value:.3f}" if kinds[spec.plot.value] is Kind.NUMBER else f"{value:,}"
-        bar = ("█" if value > 0 else "░") * max(1 if value else 0, round(_BAR_LENGTH * abs(value) / longest))
-        lines.append(f"| {_plain(label)} | {number} | {bar} |")
-    return "\n".join(lines)
+    drawn = [(row[label_at], row[value_at] or 0) for row in rows]
+    as_share = spec.plot.value == "share"
+    return _shown(bar_chart(f"{spec.plot.value} by {spec.plot.label}", drawn, as_share=as_share))
+
+
+def columns_image(title: str, rows: Sequence[tuple[object, int]]) -> dg.MarkdownMetadataValue:
+    """Return columns over time as a picture that the UI shows."""
+    return _shown(column_chart(title, rows))
+
+
+def sessions_by_day_image(connection: Connection, last: date) -> dg.MarkdownMetadataValue:
+    """Return the sessions of the 30 days to `last` as a picture; one that lasts past midnight counts on both days."""
+    days = DayRange(last - timedelta(days=_MONTH - 1), last)
+    loaded = loaded_days.c
+    found = dict(
+        connection.execute(
+            select(loaded.day, loaded.session_days).where(loaded.day.between(days.first, days.last))
+        ).all()
+    )
+    return columns_image("Sessions by day", [(day, found.get(day, 0)) for day in days])
+
+
+def _shown(chart: BarChart | ColumnChart) -> dg.MarkdownMetadataValue:
+    """Return a picture in Markdown: Dagster's UI shows one that is a `data:` URI, and takes none of it for markup."""
+    return dg.MetadataValue.md(f"![{_plain(chart.title)}]({image_of(chart)})")
 
 
 def _plain(text: str) -> str:
     """Return text that Markdown takes for nothing but text."""
-    one_line = "".join(c if c.isprintable() else " " for c in text)
-    return _MARKDOWN.sub(r"\\\1", one_line)
+    return _MARKDOWN.sub(r"\\\1", text)

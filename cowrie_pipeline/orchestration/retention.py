@@ -13,6 +13,7 @@ import dagster as dg
 from cowrie_pipeline.orchestration.assets.shared import RETRY, typed_failures
 from cowrie_pipeline.orchestration.pools import WAREHOUSE
 from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.steps.attack_page import renew_retired_pages
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.steps.retention import drop_old_details
 
@@ -98,18 +99,23 @@ def drop_old_details_op(context: dg.OpExecutionContext, pipeline: Pipeline) -> N
         context.log.info("COWRIE_KEEP_DETAIL_DAYS is not set: all details are kept")
         return
     with journaled(pipeline.warehouse, RETENTION_JOB, None) as entry:
-        report = drop_old_details(pipeline.warehouse, keep_days=keep_days, now=datetime.now(UTC))
-        if not report.is_empty:
+        now = datetime.now(UTC)
+        report = drop_old_details(pipeline.warehouse, keep_days=keep_days, now=now)
+        # pages show details too, also those of days that were retired before the pages could be written anew
+        renewed = renew_retired_pages(pipeline.warehouse, pipeline.settings, now=now)
+        if not report.is_empty or renewed:
             entry.report = {
                 "days": [day.isoformat() for day in report.days],
                 "removed": dict(report.removed),
                 "dead_letter_samples": report.samples,
+                "pages": len(renewed),
             }
     context.add_output_metadata(
         {
             "days": [day.isoformat() for day in report.days],
             "removed": dict(report.removed),
             "dead_letter_samples": report.samples,
+            "pages": len(renewed),
             "seconds": round(entry.seconds, 4),
         }
     )

@@ -139,6 +139,8 @@ def test_status_shows_a_filled_database(tmp_path: Path, logs: Path, databases: D
         "raw_sessions",
         "ip_inventory",
         "session_snapshots",
+        "attack_report",
+        "attack_report_30_days",
         "asn_session_counts",
         "file_reputation",
         "password_exposure",

@@ -16,7 +16,7 @@ from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import all_checks
 from cowrie_pipeline_tests.orchestration.definitions_text import SNAPSHOT, START_DATE, describe, present
 
-WITHOUT_DAYS = ("downloaded_lists", "reconciled_inventories", "stale_enrichment")
+WITHOUT_DAYS = ("attack_report_30_days", "downloaded_lists", "reconciled_inventories", "stale_enrichment")
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,11 @@ def test_the_daily_job_has_every_asset_of_days_and_all_its_checks(definitions: d
     graph = definitions.resolve_asset_graph()
     job = definitions.resolve_job_def(DAILY_JOB)
     of_days = {key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def is not None}
-    assert job.asset_layer.selected_asset_keys == of_days
+    assert job.asset_layer.selected_asset_keys == of_days | {dg.AssetKey("attack_report_30_days")}
     assert {key.to_user_string() for key in graph.get_all_asset_keys() - of_days} == set(WITHOUT_DAYS)
-    assert {f"check_{key.to_user_string()}" for key in of_days} <= {node.name for node in job.nodes}
+    assert {f"check_{key.to_user_string()}" for key in of_days - {dg.AssetKey("attack_report")}} <= {
+        node.name for node in job.nodes
+    }
 
 
 def test_upkeep_and_the_daily_job_run_by_default(definitions: dg.Definitions) -> None:

@@ -141,6 +141,23 @@ def test_a_range_is_one_run_that_writes_on_each_day_what_is_true_of_that_day(
     assert by_country == SESSIONS
 
 
+def test_each_day_and_the_last_thirty_have_a_page(pipeline: Settings, instance: dg.DagsterInstance) -> None:
+    result = run_assets(instance, pipeline, "2026-03-01", "2026-03-04")
+    assert result.success
+    of_days = metadata_of(result, "attack_report")
+    assert {day: made["sessions"].value for day, made in of_days.items()} == SESSIONS
+    (rolling,) = metadata_of(result, "attack_report_30_days").values()
+    assert rolling["sessions"].value == sum(SESSIONS.values())
+    assert rolling["days"].value == "2026-02-03 to 2026-03-04"
+    for made in (*of_days.values(), rolling):
+        page = Path(made["page"].value)
+        assert page.is_absolute()
+        assert "<!DOCTYPE html>" in page.read_text()
+        assert page.parent == pipeline.reports_folder
+    assert "data:image/svg+xml;base64," in of_days["2026-03-01"]["sessions_by_hour_plot"].value
+    assert "data:image/svg+xml;base64," in rolling["sessions_by_day_plot"].value
+
+
 def test_one_day_is_materialized_alone(pipeline: Settings, instance: dg.DagsterInstance) -> None:
     result = run_assets(instance, pipeline, "2026-03-02")
     assert result.success

@@ -1,6 +1,7 @@
 """The assets: thin shells around steps/."""
 
 from cowrie_pipeline.orchestration.assets.asn_session_counts import build_asn_session_counts
+from cowrie_pipeline.orchestration.assets.attack_reports import build_attack_report, build_attack_report_30_days
 from cowrie_pipeline.orchestration.assets.downloaded_lists import build_downloaded_lists
 from cowrie_pipeline.orchestration.assets.file_reputation import build_file_reputation
 from cowrie_pipeline.orchestration.assets.inventories import build_inventories
@@ -12,6 +13,8 @@ from cowrie_pipeline.orchestration.assets.stale_enrichment import build_stale_en
 
 __all__ = [
     "build_asn_session_counts",
+    "build_attack_report",
+    "build_attack_report_30_days",
     "build_downloaded_lists",
     "build_file_reputation",
     "build_inventories",

@@ -22,7 +22,7 @@ def build_downloaded_lists() -> dg.AssetsDefinition:
 
     @dg.asset(
         name="downloaded_lists",
-        group_name="inventories",
+        group_name="upkeep",
         kinds={"file"},
         owners=OWNERS,
         code_version="1",

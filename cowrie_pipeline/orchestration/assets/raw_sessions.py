@@ -10,6 +10,7 @@ from cowrie_pipeline.observability.progress import progress_of
 from cowrie_pipeline.orchestration.assets.shared import daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
+from cowrie_pipeline.orchestration.reports import DAYS_SHOWN, sessions_by_day_image
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.journal import journaled
@@ -63,6 +64,8 @@ def build_raw_sessions(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDef
                 }
                 for day, made in report.days.items()
             }
+            for day in list(of_days)[-DAYS_SHOWN:]:
+                of_days[day]["sessions_by_day_plot"] = sessions_by_day_image(connection, day)
         describe_days(
             context,
             "raw_sessions",

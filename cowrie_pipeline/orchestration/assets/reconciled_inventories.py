@@ -34,7 +34,7 @@ def build_reconciled_inventories() -> dg.AssetsDefinition:
     @dg.asset(
         name="reconciled_inventories",
         deps=["ip_inventory", "asn_inventory", "asn_session_counts"],
-        group_name="networks",
+        group_name="upkeep",
         kinds={"sql"},
         owners=OWNERS,
         code_version="1",

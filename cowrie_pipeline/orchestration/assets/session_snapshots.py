@@ -34,7 +34,7 @@ def build_session_snapshots(partitions: dg.DailyPartitionsDefinition) -> dg.Asse
         partitions,
         name="session_snapshots",
         deps=["ip_inventory", "asn_inventory"],
-        group_name="sessions",
+        group_name="networks",
         kinds={"sql"},
         code_version="1",
         description=(

@@ -38,7 +38,7 @@ def build_stale_enrichment() -> dg.AssetsDefinition:
     @dg.asset(
         name="stale_enrichment",
         deps=["ip_inventory", "file_reputation", "password_exposure"],
-        group_name="inventories",
+        group_name="upkeep",
         kinds={"python", "sql"},
         owners=OWNERS,
         code_version="1",
