@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: yes
 -- title: A session's counts are the sums over its days
+-- why: Everything that counts log-ins, commands and files by session, address or network reads these columns.
 -- remedy: Delete the rows of loaded_days for the days shown and materialize them again; if the rows stay, report it.
 SELECT s.session_key, s.first_event_at, s.event_count, d.event_count AS event_count_recounted
 FROM session_summaries AS s
