@@ -18,6 +18,7 @@ from cowrie_pipeline.orchestration.assets import (
     build_stale_enrichment,
 )
 from cowrie_pipeline.orchestration.checks import build_checks
+from cowrie_pipeline.orchestration.freshness import build_freshness
 from cowrie_pipeline.orchestration.log_sensor import backfill, build_log_sensor
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.resources import Pipeline
@@ -52,16 +53,17 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
             build_file_reputation(partitions),
             build_password_exposure(partitions),
         ]
+    freshness = build_freshness(of_days)
     daily = dg.define_asset_job(
         DAILY_JOB,
-        selection=dg.AssetSelection.assets(*of_days),
+        selection=dg.AssetSelection.assets(*of_days) - dg.AssetSelection.checks(*freshness.checks),
         description="Every asset of days, for one or a range of them, with all checks.",
     )
     parts: dict[str, Any] = {
         "assets": [*of_days, build_downloaded_lists(), build_stale_enrichment(), build_reconciled_inventories()],
-        "asset_checks": build_checks(partitions),
+        "asset_checks": [*build_checks(partitions), *freshness.checks],
         "jobs": [daily, backfill],
-        "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention()],
+        "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention(), freshness.schedule],
         "sensors": [build_log_sensor(daily, settings), *build_alert_sensors()],
         "resources": {"pipeline": Pipeline()},
         # a process for each step would cost two seconds a step

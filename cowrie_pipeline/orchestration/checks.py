@@ -8,8 +8,7 @@ import dagster as dg
 from cowrie_pipeline.orchestration.metadata import table_of
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.resources import Pipeline
-from cowrie_pipeline.steps.check_model import Check, CheckResult, Severity
-from cowrie_pipeline.steps.checks import all_checks
+from cowrie_pipeline.steps.checks import Check, CheckResult, Severity, all_checks
 from cowrie_pipeline.steps.days import DayRange
 
 __all__ = ["build_checks"]

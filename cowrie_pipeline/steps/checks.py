@@ -19,7 +19,7 @@ from cowrie_pipeline.enrichment.outcomes import Status
 from cowrie_pipeline.enrichment.sources.pwned_passwords import PwnedPasswordsSource
 from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.check_model import ROWS_SHOWN, Check, CheckResult, Severity
+from cowrie_pipeline.steps.check_model import ROWS_SHOWN, Check, CheckResult, CheckWords, Severity
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.watch_checks import WATCH_CHECKS
 from cowrie_pipeline.warehouse.sql_files import read_sql, sql_files
@@ -27,13 +27,17 @@ from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import log_files
 
 __all__ = [
+    "DRIFT",
+    "FRESHNESS",
     "Check",
     "CheckResult",
+    "CheckWords",
     "Coverage",
     "Severity",
     "all_checks",
     "asset_of",
     "coverage_by_day",
+    "described_checks",
     "judge_coverage",
     "look_ups_by_day",
 ]
@@ -41,6 +45,43 @@ __all__ = [
 # Cowrie's first version is of 2014.
 _EARLIEST = datetime(2014, 1, 1, tzinfo=UTC)
 _DAYS_BEFORE = 7
+
+
+# Not run here: the first is evaluated by the work itself, before it mends what it found, the other by Dagster.
+DRIFT = CheckWords(
+    name="inventories_had_not_drifted",
+    asset="reconciled_inventories",
+    title="Every stored count of addresses and networks is a recount of the sessions",
+    why=(
+        "Counts are never added to, only counted again, for the addresses and networks of the days at hand. One that "
+        "is wrong of others stays wrong until somebody counts everything, which this does each night."
+    ),
+    remedy=(
+        "The counts are mended by now. Find out what wrote them: a change by hand, a restored part of a backup, or a "
+        "fault of ours, which the table and the time of the last reconciliation help to narrow down."
+    ),
+    severity=Severity.ERROR,
+)
+FRESHNESS = CheckWords(
+    name="freshness_check",
+    asset="each asset of days",
+    title="The day before is materialized by COWRIE_ALERT_DAY_DUE_HOUR (UTC)",
+    why=(
+        "An asset that is not made for a day is missing in every report of that day, and a chain of runs that stopped "
+        "goes on missing days until somebody looks."
+    ),
+    remedy=(
+        "Open the asset in Dagster's UI: is its partition of yesterday failed, or missing? Failed: the run says why. "
+        "Missing: see that the daemon runs, that the schedule `yesterday` and the sensor `log_files` are on, and that "
+        "log files came. Then materialize the day. It is looked at each hour until it is there."
+    ),
+    severity=Severity.WARN,
+)
+
+
+def described_checks() -> tuple[CheckWords, ...]:
+    """Return what every check says of itself, also those that are not run here."""
+    return tuple(sorted((*all_checks(), DRIFT, FRESHNESS), key=lambda check: (check.asset, check.name)))
 
 
 def all_checks() -> tuple[Check, ...]:

@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from cowrie_pipeline.orchestration.assets.reconciled_inventories import DRIFT_CHECK
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
+from cowrie_pipeline.orchestration.freshness import FRESHNESS_JOB
 from cowrie_pipeline.orchestration.log_sensor import LOG_SENSOR
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.retention import RETENTION_JOB
 from cowrie_pipeline.orchestration.schedules import DAILY_SCHEDULE
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.checks import all_checks
+from cowrie_pipeline.steps.checks import DRIFT, FRESHNESS, all_checks
 from cowrie_pipeline_tests.orchestration.definitions_text import SNAPSHOT, START_DATE, describe, present
 
 WITHOUT_DAYS = ("downloaded_lists", "reconciled_inventories", "stale_enrichment")
@@ -43,12 +43,24 @@ def test_every_asset_says_what_it_is(definitions: dg.Definitions) -> None:
 def test_every_check_is_of_an_asset_that_exists_and_says_what_should_be_so(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     keys = {(each.asset_key.to_user_string(), each.name) for each in graph.asset_check_keys}
-    # that one is told by the work itself, before it mends what it found
-    of_work = {("reconciled_inventories", DRIFT_CHECK)}
-    assert keys == {(check.asset, check.name) for check in all_checks()} | of_work
+    of_days = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).partitions_def is not None}
+    # these are told by the work itself, before it mends what it found, and by Dagster
+    others = {(DRIFT.asset, DRIFT.name), *((asset, FRESHNESS.name) for asset in of_days)}
+    assert keys == {(check.asset, check.name) for check in all_checks()} | others
     for key in graph.asset_check_keys:
         assert key.asset_key in graph.get_all_asset_keys()
-        assert len(graph.get_check_spec(key).description or "") > 20, key
+        description = graph.get_check_spec(key).description or ""
+        assert len(description) > 20, key
+        assert f"docs/checks/{key.name}.md" in description, key
+
+
+def test_the_daily_job_looks_at_everything_but_freshness(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    job = definitions.resolve_job_def(DAILY_JOB)
+    others = {DRIFT.name, FRESHNESS.name}
+    assert {key for key in graph.asset_check_keys if key.name not in others} == {
+        key for key in job.asset_layer.asset_graph.asset_check_keys if key.name not in others
+    }
 
 
 def test_the_first_partition_is_the_start_date_of_the_settings(definitions: dg.Definitions) -> None:
@@ -86,7 +98,15 @@ def test_the_daily_job_has_every_asset_of_days_and_all_its_checks(definitions: d
 
 def test_upkeep_and_the_daily_job_run_by_default(definitions: dg.Definitions) -> None:
     schedules = {each.job_name: each for each in definitions.schedules or () if isinstance(each, dg.ScheduleDefinition)}
-    assert set(schedules) == {DAILY_JOB, LISTS_JOB, STALE_JOB, CLEAN_UP_JOB, RECONCILE_JOB, RETENTION_JOB}
+    assert set(schedules) == {
+        DAILY_JOB,
+        LISTS_JOB,
+        STALE_JOB,
+        CLEAN_UP_JOB,
+        RECONCILE_JOB,
+        RETENTION_JOB,
+        FRESHNESS_JOB,
+    }
     jobs = {job.name for job in definitions.resolve_all_job_defs()}
     for name, schedule in schedules.items():
         assert name in jobs
