@@ -230,7 +230,7 @@ FAULTS = [
         "last_event_at, is_closed, event_count, event_counts) SELECT 1000 + n, 'x', 'lab', '10.0.0.1', '10.0.0.1', "
         "'2026-03-03 10:00:00.000000', '2026-03-03 10:00:00.000000', true, 0, '{}' "
         f"FROM (SELECT {' AS n UNION ALL SELECT '.join(map(str, range(50)))}) AS numbers",
-        also="session_counts address_counts duplicate_sessions network_session_counts country_session_counts",
+        also="session_counts address_counts network_session_counts country_session_counts",
     ),
     fault("hashed_passwords", "UPDATE password_exposure SET sha1 = LOWER(sha1)"),
     *(
@@ -481,6 +481,7 @@ def test_every_source_is_counted_by_day_and_outcome(good: Warehouse) -> None:
     assert passwords == {(date(2026, 3, 1), "hit", 1), (date(2026, 3, 3), "hit", 1)}
     assert {row for row in found if row[0] == date(2026, 3, 1) and row[1] != "pwned_passwords"} == {
         (date(2026, 3, 1), "maxmind", "hit", 2),
+        (date(2026, 3, 1), "cymru_asn", "hit", 2),
         (date(2026, 3, 1), "virustotal", "hit", 1),
     }
 
