@@ -160,6 +160,8 @@ _ASSETS_OF_SOURCES = {
     "virustotal": "file_reputation",
     "pwned_passwords": "password_exposure",
 }
+_ASSETS_ASKED_ABOUT = frozenset({"ip_inventory", *_ASSETS_OF_SOURCES.values()})
+_ASSETS_WITH_FIELDS = frozenset({"ip_inventory", "asn_inventory", "session_snapshots"})
 # Whether these could be asked is not written in the rows, as it is for addresses, so their settings are looked at.
 _TERMS = {source.terms.service: source.terms for source in (VirusTotalSource, PwnedPasswordsSource)}
 
@@ -245,11 +247,10 @@ def _coverage_check(asset: str, subject: str) -> Check:
     def run(connection: Connection, days: DayRange, settings: Settings, now: datetime) -> CheckResult:
         del now
         with_before = DayRange(days.first - timedelta(days=_DAYS_BEFORE), days.last)
-        coverages = [
-            each
-            for each in (*coverage_by_day(connection, with_before), *answers_by_day(connection, with_before, settings))
-            if each.asset == asset and each.field not in _NOT_JUDGED
-        ]
+        # both take long over many days, and neither says something of every asset
+        fields = coverage_by_day(connection, with_before) if asset in _ASSETS_WITH_FIELDS else []
+        answers = answers_by_day(connection, with_before, settings) if asset in _ASSETS_ASKED_ABOUT else []
+        coverages = [each for each in (*fields, *answers) if each.asset == asset and each.field not in _NOT_JUDGED]
         too_low = judge_coverage(coverages, days, floor=settings.coverage_floor, drop=settings.coverage_drop)
         rows = tuple((each.day, each.field, each.total, each.known, reason) for each, reason in too_low)
         return CheckResult.of(("day", "field", "total", "known", "reason"), rows)

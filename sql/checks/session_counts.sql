@@ -16,6 +16,9 @@ LEFT JOIN (
         SUM(file_upload_count) AS file_upload_count, SUM(tunnel_count) AS tunnel_count,
         MIN(first_event_at) AS first_event_at, MAX(last_event_at) AS last_event_at
     FROM session_days
+    WHERE session_key IN (
+        SELECT session_key FROM session_summaries WHERE first_event_at >= :start AND first_event_at < :end
+    )
     GROUP BY session_key
 ) AS d ON d.session_key = s.session_key
 WHERE s.first_event_at >= :start AND s.first_event_at < :end
