@@ -19,7 +19,7 @@ ui: $(VENV)/.demo  ## open Dagster's webserver and daemon on localhost:3000
 	$(BIN)/cowrie-pipeline ui
 
 test: $(VENV)/.dev  ## all tests, on SQLite and on PostgreSQL
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses auto $(PYTEST_ARGS)
 
 check: lint types layers  ## lint, types, layers
 

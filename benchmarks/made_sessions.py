@@ -1,8 +1,7 @@
 """A database of sessions, addresses and networks, made directly: what snapshots and reports are measured on.
 
-The rows are what the steps leave before snapshots are taken, counts of inventories included, so our checks of sessions,
-inventories and counts hold of them. Left out is what neither snapshots nor interactive reports read: lines and log
-files, `session_days`, and all details but commands.
+The rows are made to be what the steps leave before snapshots are taken, counts of inventories included. Left out is
+what neither snapshots nor interactive reports read: lines and log files, `session_days`, and all details but commands.
 
 Belongs here: how the rows are drawn and written. Does not belong here: measuring (tasks.py), logs (inputs.py).
 """

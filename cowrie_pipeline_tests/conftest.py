@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy.engine import make_url
 
 from cowrie_pipeline.settings import Settings
@@ -23,6 +24,10 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DIALECTS = ("sqlite", "postgresql")
 
 _numbers = itertools.count()
+
+# A timing is never a test: a busy machine fails nothing.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -86,6 +86,15 @@ ELSEWHERE: Mapping[int, tuple[str, ...]] = {
         "contract.test_downloads.test_of_a_tar_only_the_member_that_is_wanted_is_taken",
         "contract.test_downloads.test_a_bad_archive_leaves_the_good_file",
     ),
+    23: ("steps.test_asn_inventory_build.test_a_malformed_document_is_skipped_counted_and_named",),
+    24: ("steps.test_asn_inventory_build.test_a_number_for_a_name_is_stored_as_its_digits",),
+    25: ("steps.test_asn_inventory_build.test_the_older_spelling_is_read_too_and_cymru_where_maxmind_says_nothing",),
+    26: (
+        "steps.test_asn_inventory_build.test_addresses_without_a_network_are_ignored",
+        "steps.test_asn_inventory_build.test_nothing_comes_of_an_empty_inventory",
+        "steps.test_asn_inventory_build.test_a_second_time_changes_nothing",
+        "steps.test_asn_inventory_build.test_25_networks_in_batches_of_10_are_25",
+    ),
 }
 
 
@@ -332,6 +341,11 @@ def test_case_15_nobody_is_asked_about_a_bogon(warehouse: Warehouse, tmp_path: P
     assert address(warehouse, bogon)["is_bogon"] is True
     assert not maxmind.calls
     assert not cymru.calls
+
+
+def test_every_case_has_a_test() -> None:
+    here = {int(name.split("_")[2]) for name in globals() if name.startswith("test_case_")}
+    assert sorted(here | ELSEWHERE.keys()) == list(range(1, 37))
 
 
 @pytest.mark.parametrize("case", sorted(ELSEWHERE))

@@ -56,6 +56,7 @@ ROWS = {
     "asn_fact_history": "a fact of a network that was replaced by that of a better source",
     "ip_country_changes": "a time at which an address's country became another",
     "asn_session_counts": "a day and a network, at attack time",
+    "asn_addresses": "an address of a network that attacked in a month, and on which days, at attack time",
     "asn_session_totals": "a network over all its days, at attack time",
     "country_session_counts": "a day and a country, at attack time",
     "enrichment_documents": "one distinct enrichment document, stored once",

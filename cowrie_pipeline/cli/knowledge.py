@@ -211,7 +211,8 @@ def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, without: Seque
     if not rows:
         return
     columns = [name for name in rows[0] if name not in without]
-    print_table(title, columns, [[_cell(name, row[name]) for name in columns] for row in rows])
+    headings = [name.removeprefix("snapshot_").removesuffix("_count").replace("_", " ") for name in columns]
+    print_table(title, headings, [[_cell(name, row[name]) for name in columns] for row in rows])
 
 
 def _cell(name: str, value: Any) -> Any:

@@ -9,12 +9,12 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
-__all__ = ["Workers", "spare_cores", "without_collector"]
+__all__ = ["Workers", "one_behind", "spare_cores", "without_collector"]
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -77,6 +77,28 @@ def _finished(work: Callable[[_Task], _Result], task: _Task, future: "Future[_Re
         return future.result()
     except BrokenProcessPool:
         return work(task)
+
+
+@contextmanager
+def one_behind(work: Callable[[_Task], object]) -> Iterator[Callable[[_Task], None]]:
+    """Yield a function that hands tasks over to a thread, which does them while the caller goes on to the next.
+
+    One task is under way at a time, in the order of the tasks: handing one over waits for the one before, and leaving
+    the context for the last. What a task raises is raised there. A task that was handed over is finished, whatever the
+    caller raises afterwards.
+    """
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        under_way: Future[object] | None = None
+
+        def hand_over(task: _Task) -> None:
+            nonlocal under_way
+            if under_way is not None:
+                under_way.result()
+            under_way = executor.submit(work, task)
+
+        yield hand_over
+        if under_way is not None:
+            under_way.result()
 
 
 def spare_cores(*, beside: int) -> int:

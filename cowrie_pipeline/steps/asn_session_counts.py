@@ -7,16 +7,18 @@ of the days around it what seemed to be theirs. So the days of all sessions near
 Belongs here: which days are counted. Does not belong here: whose session it was (session_snapshots.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from sqlalchemy import BigInteger, Connection, Date, delete, func, insert, select
+from sqlalchemy import BigInteger, Connection, Date, delete, func, insert, select, update
 
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import (
+    asn_addresses,
     asn_session_counts,
     asn_session_totals,
     country_session_counts,
@@ -27,6 +29,8 @@ __all__ = ["CountsReport", "count_sessions"]
 
 # A session may be silent for a day and go on, and events that name no address follow it at the same distance.
 _REACH = timedelta(days=2)
+# of a month's days
+_ALL_BITS = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,9 @@ def count_sessions(connection: Connection, days: DayRange) -> CountsReport:
         connection.execute(touched)
         connection.execute(delete(asn_session_counts).where(of_days))
         connection.execute(delete(country_session_counts).where(country_session_counts.c.day.in_(counted)))
+        _forget_addresses(connection, counted)
         span = DayRange(counted[0], counted[-1])
-        for name in ("count_sessions_by_network", "count_sessions_by_country"):
+        for name in ("count_sessions_by_network", "count_sessions_by_country", "count_addresses_by_network"):
             statement = read_sql(f"transforms/{name}", dialect).statement
             connection.execute(with_parameters(statement, start=span.start, end=span.end))
         connection.execute(touched)
@@ -71,6 +76,20 @@ def count_sessions(connection: Connection, days: DayRange) -> CountsReport:
         .group_by(asn_session_counts.c.day)
     ).all()
     return CountsReport({day: networks for day, networks, _ in rows}, {day: int(total) for day, _, total in rows})
+
+
+def _forget_addresses(connection: Connection, days: Sequence[date]) -> None:
+    """Take days out of the months of each address; a month of which none is left goes."""
+    gone = dict[int, int]()
+    for day in days:
+        month = day.year * 100 + day.month
+        gone[month] = gone.get(month, 0) | 1 << day.day
+    table = asn_addresses.c
+    for month, bits in gone.items():
+        others = table.days.bitwise_and(_ALL_BITS ^ bits)
+        connection.execute(delete(asn_addresses).where(table.month == month, others == 0))
+        of_month = table.month == month, table.days.bitwise_and(bits) != 0
+        connection.execute(update(asn_addresses).where(*of_month).values(days=others))
 
 
 def _sharing_days(connection: Connection, days: DayRange) -> set[date]:

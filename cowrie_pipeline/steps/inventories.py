@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import BigInteger, Connection, case, func, insert, select
 
-from cowrie_pipeline.cowrie.workers import without_collector
+from cowrie_pipeline.cowrie.workers import one_behind, without_collector
 from cowrie_pipeline.enrichment.cascade import (
     Cascade,
     CascadeResult,
@@ -177,12 +177,16 @@ def look_up_addresses(
         cache_hits.update(result.cache_hits)
 
     done = 0
-    with without_collector():
+
+    def keep(result: CascadeResult) -> None:
+        with warehouse.begin(lock="facts") as connection:
+            _write(connection, result, cascade=cascade, now=now)
+
+    with without_collector(), one_behind(keep) as keep_behind:
         for known in known_addresses(warehouse, due):
             result = cascade.run(known, cache=ledger, now=now)
             ledger.flush()
-            with warehouse.begin(lock="facts") as connection:
-                _write(connection, result, cascade=cascade, now=now)
+            keep_behind(result)
             count(result)
             networks |= {network.asn for network in result.networks}
             findings |= dict.fromkeys(str(finding) for finding in result.findings)

@@ -74,7 +74,7 @@ def report_movement(connection: Connection, days: DayRange, *, limit: int = 10) 
         days,
         addresses=part("moved_addresses"),
         countries=part("changed_countries"),
-        appeared=part("networks_appeared"),
+        appeared=part("new_networks"),
         vanished=part("networks_vanished"),
         differing={row.fact: float(row.share) for row in differing if row.share is not None},
     )

@@ -29,6 +29,7 @@ from sqlalchemy import (
     Table,
     and_,
     case,
+    delete,
     func,
     insert,
     or_,
@@ -47,6 +48,8 @@ from cowrie_pipeline.warehouse.tables import (
     UtcDateTime,
     asn_inventory,
     asn_session_counts,
+    asn_session_totals,
+    country_session_counts,
     ip_inventory,
     loaded_days,
     session_days,
@@ -109,11 +112,18 @@ def find_drift(connection: Connection, *, now: datetime) -> DriftReport:
     rows: list[Drift] = []
     counts: dict[str, int] = {}
     with _staged_days(connection, waiting) as unsettled:
-        for each in (_compare_addresses(), _compare_networks(unsettled), _compare_days(unsettled)):
+        comparisons = (
+            _compare_addresses(),
+            _compare_networks(unsettled),
+            _compare_days(unsettled),
+            _compare_countries(unsettled),
+            _compare_totals(unsettled),
+        )
+        for each in comparisons:
             _collect(connection, each, rows, counts)
     looked_at = {
         table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-        for table in (ip_inventory, asn_inventory, asn_session_counts)
+        for table in (ip_inventory, asn_inventory, asn_session_counts, country_session_counts, asn_session_totals)
     }
     return DriftReport(tuple(rows), counts, looked_at, tuple(waiting))
 
@@ -132,11 +142,23 @@ def mend(connection: Connection, drift: DriftReport) -> None:
             connection.execute(insert(addresses).from_select(["ip_address"], select(drifted.c.ip_address)))
             analyze(connection, addresses)
             connection.exec_driver_sql(read_sql("transforms/recount_addresses", dialect).statement)
-    if drift.has(asn_session_counts):
+    if drift.has(asn_session_counts) or drift.has(country_session_counts):
         with _staged_days(connection, drift.waiting) as unsettled:
-            days = connection.execute(select(_compare_days(unsettled).differing.c.day).distinct()).scalars().all()
-        for span in contiguous(days):
+            of_networks, of_countries = _compare_days(unsettled).differing, _compare_countries(unsettled).differing
+            differing = union(select(of_networks.c.day), select(of_countries.c.day))
+            days = connection.execute(differing).scalars().all()
+        for span in contiguous(sorted(days)):
             count_sessions(connection, span)
+    if drift.has(asn_session_totals):
+        with (
+            _staged_days(connection, drift.waiting) as unsettled,
+            staged(connection, "touched_networks", {"asn_number": BigInteger()}) as networks,
+        ):
+            drifted = _compare_totals(unsettled).differing
+            connection.execute(insert(networks).from_select(["asn_number"], select(drifted.c.asn_number)))
+            of_drifted = asn_session_totals.c.asn_number.in_(select(networks.c.asn_number))
+            connection.execute(delete(asn_session_totals).where(of_drifted))
+            connection.exec_driver_sql(read_sql("transforms/total_counts_of_networks", dialect).statement)
     if drift.has(asn_inventory):
         with (
             _staged_days(connection, drift.waiting) as unsettled,
@@ -283,11 +305,11 @@ def _compare_networks(unsettled: Table) -> _Comparison:
     return _compare(asn_inventory, columns, counted=counted)
 
 
-def _compare_days(unsettled: Table) -> _Comparison:
-    waiting = select(unsettled.c.day)
+def _days_by_network(unsettled: Table) -> Subquery:
+    """Count the sessions of settled days anew."""
     sessions = session_summaries.c
     network = func.coalesce(sessions.snapshot_asn, 0)
-    counted = (
+    return (
         select(
             _DAY.label("day"),
             network.label("asn_number"),
@@ -298,13 +320,59 @@ def _compare_days(unsettled: Table) -> _Comparison:
             func.sum(sessions.command_count).label("commands"),
             func.sum(sessions.file_download_count).label("downloads"),
         )
-        .where(_DAY.not_in(waiting))
+        .where(_DAY.not_in(select(unsettled.c.day)))
         .group_by(_DAY, network)
         .subquery()
     )
+
+
+def _compare_days(unsettled: Table) -> _Comparison:
+    waiting = select(unsettled.c.day)
     stored = select(asn_session_counts).where(asn_session_counts.c.day.not_in(waiting)).subquery()
     columns = ("sessions", "unique_ips", "logins", "successful_logins", "commands", "downloads")
-    return _compare(asn_session_counts, columns, counted=counted, stored=stored)
+    return _compare(asn_session_counts, columns, counted=_days_by_network(unsettled), stored=stored)
+
+
+def _compare_countries(unsettled: Table) -> _Comparison:
+    waiting = select(unsettled.c.day)
+    sessions = session_summaries.c
+    country = func.coalesce(sessions.snapshot_country, "")
+    counted = (
+        select(
+            _DAY.label("day"),
+            country.label("country"),
+            func.count().label("sessions"),
+            func.sum(sessions.login_success_count + sessions.login_failed_count).label("logins"),
+            func.sum(sessions.login_success_count).label("successful_logins"),
+            func.sum(sessions.command_count).label("commands"),
+            func.sum(sessions.file_download_count).label("downloads"),
+        )
+        .where(_DAY.not_in(waiting))
+        .group_by(_DAY, country)
+        .subquery()
+    )
+    stored = select(country_session_counts).where(country_session_counts.c.day.not_in(waiting)).subquery()
+    columns = ("sessions", "logins", "successful_logins", "commands", "downloads")
+    return _compare(country_session_counts, columns, counted=counted, stored=stored)
+
+
+def _compare_totals(unsettled: Table) -> _Comparison:
+    """Compare totals with recounts of the sessions; of days that are not settled, with what is stored."""
+    counted_days = _days_by_network(unsettled)
+    names = ("sessions", "unique_ips", "logins", "successful_logins", "commands", "downloads")
+    waiting = asn_session_counts.c.day.in_(select(unsettled.c.day))
+    by_day = union_all(
+        select(counted_days.c.asn_number, *(counted_days.c[name] for name in names)),
+        select(asn_session_counts.c.asn_number, *(asn_session_counts.c[name] for name in names)).where(waiting),
+    ).subquery()
+    columns = {name: "address_days" if name == "unique_ips" else name for name in names}
+    counted = (
+        select(by_day.c.asn_number, *(func.sum(by_day.c[name]).label(column) for name, column in columns.items()))
+        .group_by(by_day.c.asn_number)
+        .subquery()
+    )
+    stored = select(asn_session_totals).subquery()
+    return _compare(asn_session_totals, tuple(columns.values()), counted=counted, stored=stored)
 
 
 def _collect(connection: Connection, compared: _Comparison, rows: list[Drift], counts: dict[str, int]) -> None:

@@ -9,7 +9,7 @@ Does not belong here: looking anything up (enrichment/), Dagster (orchestration/
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -23,6 +23,8 @@ from cowrie_pipeline.warehouse.tables import session_summaries
 __all__ = ["OBSERVED_WITHIN", "SnapshotReport", "all_of", "take_snapshots", "take_snapshots_between"]
 
 OBSERVED_WITHIN = timedelta(hours=48)
+_AT_ONCE = timedelta(days=3)
+_TRANSFORMS = ("keep_documents", "take_snapshots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,14 @@ def take_snapshots_between(connection: Connection, start: datetime, end: datetim
     """Do the same for sessions that began from `start` on and before `end`: a day's sessions can be many."""
     dialect = connection.dialect.name
     parameters = {
-        "start": start,
-        "end": end,
         "now": now,
         "patience": now - OBSERVED_WITHIN,
         "within": OBSERVED_WITHIN // timedelta(microseconds=1),
     }
-    for name in ("keep_documents", "take_snapshots"):
-        connection.execute(with_parameters(read_sql(f"transforms/{name}", dialect).statement, **parameters))
+    documents, snapshots = (read_sql(f"transforms/{name}", dialect).statement for name in _TRANSFORMS)
+    connection.execute(with_parameters(documents, start=start, end=end, **parameters))
+    for begin, stop in _parts(start, end):
+        connection.execute(with_parameters(snapshots, start=begin, end=stop, **parameters))
     in_span = (session_summaries.c.first_event_at >= start) & (session_summaries.c.first_event_at < end)
     taken = connection.execute(
         select(session_summaries.c.snapshot_basis, func.count())
@@ -81,3 +83,15 @@ def take_snapshots_between(connection: Connection, start: datetime, end: datetim
         waiting=connection.execute(without.where(session_summaries.c.source_ip.is_not(None))).scalar_one(),
         without_address=connection.execute(without.where(session_summaries.c.source_ip.is_(None))).scalar_one(),
     )
+
+
+def _parts(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the span in parts, from first to last.
+
+    PostgreSQL updates rows in the order of a hash. Those of a few days lie together and stay in memory
+    meanwhile; those of months are read, written and logged as whole pages many times over.
+    """
+    while start < end:
+        stop = min(start + _AT_ONCE, end)
+        yield start, stop
+        start = stop

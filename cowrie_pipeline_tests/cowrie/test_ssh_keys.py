@@ -67,7 +67,7 @@ def test_ed25519_has_256_bits_and_ecdsa_those_of_its_curve() -> None:
 
 
 @given(KEYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_key_is_described_as_ssh_keygen_does(line: str) -> None:
     program = shutil.which("ssh-keygen")
     if program is None:

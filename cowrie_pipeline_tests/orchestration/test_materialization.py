@@ -325,7 +325,7 @@ def test_drift_fails_the_check_of_the_reconciliation_and_is_mended(
     ]
     (metadata,) = metadata_of(result, "reconciled_inventories").values()
     assert metadata["mended"].value == {"ip_inventory.session_count": 1}
-    assert metadata["movement"].value["networks_appeared"] == 0
+    assert metadata["movement"].value["new_networks"] == 0
     assert evaluations(run_job(instance, pipeline, RECONCILE_JOB))[DRIFT.name].passed
 
 

@@ -53,7 +53,7 @@ from cowrie_pipeline_tests.steps.made_days import (
 )
 from cowrie_pipeline_tests.steps.test_asn_session_counts import assert_counts_are_recounts
 
-FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NUMBER_OF_DAYS = 4

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cowrie_pipeline.enrichment.downloads import Contents, InvalidFileError
@@ -58,7 +58,6 @@ def validate(published: PublishedList, content: bytes) -> Contents | None:
 
 
 @pytest.mark.parametrize(("published", "content"), GOOD, ids=[each.name for each, _ in GOOD])
-@settings(deadline=None)
 @given(changes=edits)
 def test_a_damaged_list_is_taken_or_refused(published: PublishedList, content: bytes, changes: Any) -> None:
     found = validate(published, edited(content, changes))
@@ -73,7 +72,6 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     ).read_bytes()
 
 
-@settings(deadline=None)
 @given(changes=edits)
 def test_a_damaged_database_is_taken_or_refused(database: bytes, changes: Any) -> None:
     validate(GEOLITE2_ASN, edited(database, changes))

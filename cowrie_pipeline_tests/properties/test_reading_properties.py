@@ -119,9 +119,7 @@ def kept_events(warehouse: Warehouse) -> list[bytes]:
         return sorted(line for row in connection.execute(select(log_segments)) for line in lines_of(row.lines))
 
 
-slow = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+slow = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @given(st.lists(files, min_size=1, max_size=5), st.lists(st.integers(0, 4), max_size=2))

@@ -7,7 +7,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cowrie_pipeline.enrichment.downloads import Contents, InvalidFileError, Packing, PublishedFile, _unpack
@@ -56,7 +56,6 @@ def unpack(body: bytes) -> bytes | None:
         return unpacked.read_bytes()
 
 
-@settings(deadline=None)
 @given(changes=st.lists(st.tuples(places, pieces), max_size=3), mend=st.booleans())
 def test_a_damaged_archive_gives_a_file_within_limits_or_none(changes: list[tuple[int, bytes]], *, mend: bool) -> None:
     body = bytearray(WHOLE)
@@ -72,7 +71,6 @@ def test_a_damaged_archive_gives_a_file_within_limits_or_none(changes: list[tupl
     assert found is None or len(found) <= LIMIT
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_noise_gives_no_file(body: bytes) -> None:
     assert unpack(body) is None

@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command as alembic
 
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.asn_session_counts import CountsReport, count_sessions
 from cowrie_pipeline.steps.checks import all_checks
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
-from cowrie_pipeline.warehouse.tables import asn_inventory, asn_session_counts, session_summaries
+from cowrie_pipeline.warehouse.schema import _config, upgrade_schema
+from cowrie_pipeline.warehouse.tables import (
+    asn_addresses,
+    asn_inventory,
+    asn_session_counts,
+    asn_session_totals,
+    country_session_counts,
+    session_summaries,
+)
 from cowrie_pipeline_tests.steps.made_days import (
     NOW,
     Event,
@@ -173,3 +182,18 @@ def test_a_session_that_loses_a_day_to_a_late_connection_is_counted_again(wareho
     google = rows(warehouse, asn_session_counts, asn_session_counts.c.asn_number == 15169)
     assert [(row["day"].day, row["commands"]) for row in google] == [(1, 1), (3, 1)]
     assert_counts_are_recounts(warehouse)
+
+
+def test_an_upgrade_fills_the_tables_of_counts_as_counting_does(warehouse: Warehouse, tmp_path: Path) -> None:
+    events = [*attack("01 10:00", "a" * 12, "8.8.8.8"), *attack("02 10:00", "b" * 12, "1.1.1.1")]
+    events += [*attack("22 10:00", "c" * 12, "8.8.8.8"), *attack("22 11:00", "d" * 12, "8.8.4.4")]
+    scan(warehouse, write_log(tmp_path / "cowrie.json", [*events, *attack("01 12:00", "e" * 12, None)]))
+    for day in ("2026-03-01", "2026-03-02", "2026-03-22"):
+        materialize(warehouse, day)
+    tables = (country_session_counts, asn_session_totals, asn_addresses)
+    counted = [rows(warehouse, table) for table in tables]
+    assert all(counted)
+    with warehouse.begin() as connection:
+        alembic.downgrade(_config(connection), "0005")
+    upgrade_schema(warehouse)
+    assert [rows(warehouse, table) for table in tables] == counted

@@ -265,7 +265,7 @@ FAULTS = [
         fault(
             "network_session_counts",
             f"UPDATE asn_session_counts SET {name} = {name} + 1 WHERE asn_number = 13335",
-            also="" if name == "unique_ips" else "network_session_totals",
+            also="network_session_totals" + (" network_addresses" if name == "unique_ips" else ""),
         )
         for name in ("unique_ips", "logins", "successful_logins", "commands", "downloads")
     ),
@@ -273,6 +273,8 @@ FAULTS = [
         fault("network_session_totals", f"UPDATE asn_session_totals SET {name} = {name} + 1 WHERE asn_number = 13335")
         for name in ("sessions", "logins", "successful_logins", "commands", "downloads")
     ),
+    fault("network_addresses", "UPDATE asn_addresses SET days = 0 WHERE asn_number = 13335"),
+    fault("network_addresses", "DELETE FROM asn_addresses WHERE asn_number = 15169", at_fault=2),
     fault("network_session_totals", "UPDATE asn_session_totals SET first_day = '2026-02-01' WHERE asn_number = 0"),
     fault("network_session_totals", "DELETE FROM asn_session_totals WHERE asn_number = 15169"),
     *(
@@ -308,7 +310,7 @@ FAULTS = [
     fault(
         "orphan_counted_networks",
         "UPDATE asn_session_counts SET asn_number = 999 WHERE asn_number = 13335",
-        also="network_session_counts network_session_totals network_totals",
+        also="network_session_counts network_session_totals network_totals network_addresses",
     ),
     fault(
         "orphan_current_asn",

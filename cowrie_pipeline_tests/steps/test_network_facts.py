@@ -201,7 +201,7 @@ def emptied(databases: Any) -> Iterator[Warehouse]:
     databases.drop(url)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(
         st.dictionaries(

@@ -11,7 +11,14 @@ from cowrie_pipeline.steps.asn_session_counts import count_sessions
 from cowrie_pipeline.steps.reconcile_inventories import SETTLED_AFTER, Drift, DriftReport, find_drift, mend
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
-from cowrie_pipeline.warehouse.tables import asn_inventory, asn_session_counts, ip_inventory, session_summaries
+from cowrie_pipeline.warehouse.tables import (
+    asn_inventory,
+    asn_session_counts,
+    asn_session_totals,
+    country_session_counts,
+    ip_inventory,
+    session_summaries,
+)
 from cowrie_pipeline_tests.steps.made_days import (
     NOW,
     Event,
@@ -28,7 +35,7 @@ from cowrie_pipeline_tests.steps.made_days import (
 
 NEXT_DAY = NOW + timedelta(days=1)
 ASNS = {"8.8.8.8": 15169, "8.8.4.4": 15169, "1.1.1.1": 13335}
-COUNTED = (ip_inventory, asn_inventory, asn_session_counts)
+COUNTED = (ip_inventory, asn_inventory, asn_session_counts, country_session_counts, asn_session_totals)
 
 
 def attack(at: str, session: str, src_ip: str | None) -> list[Event]:
@@ -95,7 +102,13 @@ def test_what_the_steps_have_counted_has_not_drifted(filled: Warehouse) -> None:
     before = stored(filled)
     report = reconcile(filled)
     assert (report.rows, report.total, report.waiting) == ((), 0, ())
-    assert report.looked_at == {"ip_inventory": 4, "asn_inventory": 2, "asn_session_counts": 4}
+    assert report.looked_at == {
+        "ip_inventory": 4,
+        "asn_inventory": 2,
+        "asn_session_counts": 4,
+        "country_session_counts": 3,
+        "asn_session_totals": 3,
+    }
     assert stored(filled) == before
 
 
@@ -123,6 +136,20 @@ FAULTS = [
             "commands": 3,
             "downloads": 0,
         }.items()
+    ),
+    *(
+        (country_session_counts, country_session_counts.c.day == date(2026, 3, 2), "2026-03-02 FR", name, 99, counted)
+        for name, counted in {
+            "sessions": 1,
+            "logins": 1,
+            "successful_logins": 1,
+            "commands": 1,
+            "downloads": 0,
+        }.items()
+    ),
+    *(
+        (asn_session_totals, asn_session_totals.c.asn_number == 15169, "15169", name, 99, counted)
+        for name, counted in {"sessions": 3, "logins": 3, "commands": 3, "downloads": 0, "address_days": 2}.items()
     ),
 ]
 
@@ -204,7 +231,9 @@ def test_the_first_day_of_a_long_session_waits_with_its_last(warehouse: Warehous
     load(warehouse, "2026-03-08", now=NEXT_DAY)
     report = find(warehouse, now=NEXT_DAY + timedelta(hours=1))
     assert (report.total, date(2026, 3, 1) in report.waiting) == (0, True)
-    assert find(warehouse, now=NEXT_DAY + timedelta(days=2)).counts == {"asn_session_counts.commands": 1}
+    assert find(warehouse, now=NEXT_DAY + timedelta(days=2)).counts == {
+        f"{name}.commands": 1 for name in ("asn_session_counts", "country_session_counts", "asn_session_totals")
+    }
 
 
 # ---- the definitions, recounted in Python

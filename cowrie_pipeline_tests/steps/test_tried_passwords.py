@@ -147,7 +147,7 @@ def test_a_password_is_new_where_it_was_never_tried_before_however_it_is_stored(
 TRIES = st.lists(st.tuples(st.sampled_from("abcde"), st.integers(1, 3), st.booleans()), min_size=1, max_size=12)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TRIES)
 def test_top_and_new_are_what_a_recount_in_python_says(
     warehouse: Warehouse, tmp_path: Path, made: list[tuple[str, int, bool]]

@@ -188,7 +188,7 @@ steps = st.tuples(
 _services = count()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(limits=st.lists(limits, min_size=1, max_size=3), steps=st.lists(steps, min_size=1, max_size=15))
 def test_no_span_of_time_ever_holds_more_calls_than_a_limit(
     databases: Databases, shared_url: str, limits: list[Limit], steps: list[tuple[int, int, int]]

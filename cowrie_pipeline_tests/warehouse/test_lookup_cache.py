@@ -258,7 +258,7 @@ def test_of_two_outcomes_of_a_key_in_one_batch_the_later_comes_second(cache: War
     assert (kept.status, kept.payload, kept.error) == (Status.HIT, HIT.payload, "late")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     batches=st.lists(st.lists(st.tuples(st.sampled_from(list(Status)), st.sampled_from("abc")), max_size=4), max_size=5)
 )
@@ -348,7 +348,7 @@ def test_a_released_key_may_be_asked_by_another_and_only_its_holder_releases_it(
 times = st.none() | st.sampled_from([NOW - timedelta(1), NOW, NOW + timedelta(microseconds=1)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     outcomes=st.lists(
         st.builds(outcome, st.sampled_from(list(Status)), expires_at=times, retry_at=times), min_size=1, max_size=20

@@ -14,12 +14,12 @@ FROM (
     SELECT
         asn_number, 1 AS is_stored, 0 AS is_recounted, first_day, last_day, CAST(NULL AS DATE) AS first_day_recounted,
         CAST(NULL AS DATE) AS last_day_recounted, sessions, 0 AS sessions_recounted, logins, successful_logins,
-        commands, downloads
+        commands, downloads, address_days
     FROM asn_session_totals
     UNION ALL
     SELECT
         asn_number, 0, 1, NULL, NULL, MIN(day), MAX(day), 0, SUM(sessions), -SUM(logins), -SUM(successful_logins),
-        -SUM(commands), -SUM(downloads)
+        -SUM(commands), -SUM(downloads), -SUM(unique_ips)
     FROM asn_session_counts
     GROUP BY asn_number
 ) AS both_counts
@@ -27,3 +27,4 @@ GROUP BY asn_number
 HAVING SUM(is_stored) <> SUM(is_recounted) OR SUM(sessions) <> SUM(sessions_recounted)
     OR MIN(first_day) <> MIN(first_day_recounted) OR MAX(last_day) <> MAX(last_day_recounted)
     OR SUM(logins) <> 0 OR SUM(successful_logins) <> 0 OR SUM(commands) <> 0 OR SUM(downloads) <> 0
+    OR SUM(address_days) <> 0

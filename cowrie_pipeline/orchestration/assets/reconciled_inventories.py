@@ -98,7 +98,7 @@ def _movement_metadata(moved: MovementReport) -> dict[str, Any]:
     parts = {
         "moved_addresses": moved.addresses,
         "changed_countries": moved.countries,
-        "networks_appeared": moved.appeared,
+        "new_networks": moved.appeared,
         "networks_vanished": moved.vanished,
     }
     return {
