@@ -53,6 +53,14 @@ _MOST = {
     "_seconds": _MOST_DAYS * _SECONDS["d"],
 }
 
+_SHARES = (
+    "coverage_floor",
+    "coverage_drop",
+    "dead_letter_share",
+    "volume_low",
+    "gateway_share",
+    "cache_hit_drop",
+)
 _RECEIVER_KINDS = ("webhook", "slack", "ntfy", "email")
 _SEVERITIES = ("warn", "error")
 # how a connection to a mail server is kept secret, and the port that is usual for it
@@ -315,7 +323,7 @@ class Settings:
     )
     coverage_floor: float = _setting(
         "COWRIE_COVERAGE_FLOOR",
-        0.5,
+        0.95,
         "Share of rows, 0 to 1, below which the coverage of a field fails its check.",
     )
     coverage_drop: float = _setting(
@@ -327,6 +335,55 @@ class Settings:
         "COWRIE_DEAD_LETTER_SHARE",
         0.01,
         "Share of a file's lines, 0 to 1, that may be dead letters before the check fails.",
+    )
+    volume_days: int = _setting(
+        "COWRIE_VOLUME_DAYS",
+        14,
+        "Of how many days before a day the median of sessions is taken, to tell silence and floods.",
+    )
+    volume_low: float = _setting(
+        "COWRIE_VOLUME_LOW", 0.2, "Share of that median, 0 to 1, below which a day's sessions are too few; 0 for never."
+    )
+    volume_high: float = _setting(
+        "COWRIE_VOLUME_HIGH", 10.0, "How many times that median a day's sessions may be before they are too many."
+    )
+    volume_least: int = _setting(
+        "COWRIE_VOLUME_LEAST",
+        50,
+        "Volume and gateways are not judged of sensors that usually have fewer sessions a day than this.",
+    )
+    gateway_share: float = _setting(
+        "COWRIE_GATEWAY_SHARE",
+        0.9,
+        "Share of a sensor's sessions of a day, 0 to 1, that one private address may have before it is taken for a "
+        "gateway.",
+    )
+    clock_skew_minutes: float = _setting(
+        "COWRIE_CLOCK_SKEW_MINUTES",
+        5.0,
+        "How far ahead of this machine's clock, in minutes, the times of events may be when they are read.",
+    )
+    geoip_note_days: float = _setting(
+        "COWRIE_GEOIP_NOTE_DAYS",
+        7.0,
+        "From which age on, in days, a GeoIP file is noted as old; one that is published monthly (DB-IP) 31 later.",
+    )
+    geoip_warn_days: float = _setting(
+        "COWRIE_GEOIP_WARN_DAYS",
+        14.0,
+        "From which age on, in days, an old GeoIP file fails its check; one that is published monthly 31 later.",
+    )
+    asn_rate: float = _setting(
+        "COWRIE_ASN_RATE", 100.0, "How many networks a minute may be created for COWRIE_ASN_RATE_MINUTES."
+    )
+    asn_rate_minutes: float = _setting(
+        "COWRIE_ASN_RATE_MINUTES", 10.0, "Over how many minutes the creation of networks is averaged."
+    )
+    cache_hit_drop: float = _setting(
+        "COWRIE_CACHE_HIT_DROP",
+        0.3,
+        "How far, 0 to 1, the share of look-ups that the cache answers may fall in a week below that of the four "
+        "weeks before.",
     )
     alerts_file: Path | None = _setting(
         "COWRIE_ALERTS_FILE",
@@ -364,7 +421,7 @@ class Settings:
             SettingsError: a share is not between 0 and 1, a size, time or number of days is not above 0 or too large,
                 or a text is none of those that are known.
         """
-        for name in ("coverage_floor", "coverage_drop", "dead_letter_share"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{_variable(self, name)} must be between 0 and 1, found {getattr(self, name)}")
         if not self.alert_budget_share <= 1:
@@ -386,9 +443,7 @@ class Settings:
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
             raise SettingsError(f"COWRIE_CYMRU_WHOIS must be host:port, found {self.cymru_whois!r}")
         zeroes = (
-            "coverage_floor",
-            "coverage_drop",
-            "dead_letter_share",
+            *_SHARES,
             "limited_min_worth",
             "cymru_whois_threshold",
             "daily_hour",

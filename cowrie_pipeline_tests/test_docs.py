@@ -1,7 +1,7 @@
 """The pages that repeat what the code says: they are made from it, and these tests see when they are not.
 
-`python -m cowrie_pipeline_tests.test_docs` writes docs/checks.md, docs/tables.md, docs/sources.md and the table in
-README.md anew.
+`python -m cowrie_pipeline_tests.test_docs` writes docs/checks.md, docs/checks/, docs/tables.md, docs/sources.md and the
+table in README.md anew.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,15 @@ from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
 from cowrie_pipeline.enrichment.outcomes import Source
 from cowrie_pipeline.settings import Settings, describe_settings
-from cowrie_pipeline.steps.checks import all_checks
+from cowrie_pipeline.steps.checks import CheckWords, described_checks
+from cowrie_pipeline.warehouse.sql_files import sql_files
 from cowrie_pipeline.warehouse.tables import metadata
 from cowrie_pipeline_tests.enrichment.allowances import MemoryAllowance
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS, TABLES, README = ROOT / "docs" / "checks.md", ROOT / "docs" / "tables.md", ROOT / "README.md"
 SOURCES = ROOT / "docs" / "sources.md"
+OF_SQL = frozenset(sql_files("checks"))
 SETTINGS_HEADER = "| variable | default | what it is |\n|---|---|---|\n"
 
 ROWS = {
@@ -80,17 +82,46 @@ def checks_page() -> str:
         "",
         "After each materialization these are checked, for its days. A check that blocks keeps later assets from",
         "running. Most are a file of the same name in `sql/checks/` that returns the rows at fault; the first 20 are",
-        "shown in the check's metadata.",
+        "shown in the check's metadata. Each has a page: what it means, why it matters, what to do. A failure is told",
+        "to the receivers of [alerts](alerts.md). Thresholds are settings, listed in the README.",
         "",
     ]
     asset = ""
-    for check in all_checks():
+    for check in described_checks():
         if check.asset != asset:
             asset = check.asset
-            lines += [f"## {asset}", ""]
-        severity = f"*{check.severity.value}{', blocks' if check.blocks else ''}*"
-        lines += [f"### {check.name}", "", f"{check.title}. {severity}", "", f"If not: {check.remedy}", ""]
-    return "\n".join(lines)
+            lines += [*([""] if lines[-1] else []), f"## {asset}", "", "| check | says | |", "|---|---|---|"]
+        lines.append(f"| [{check.name}](checks/{check.name}.md) | {check.title} | {how_bad(check)} |")
+    return "\n".join([*lines, ""])
+
+
+def how_bad(check: CheckWords) -> str:
+    return f"{check.severity.value}{', blocks' if check.blocks else ''}"
+
+
+def check_page(check: CheckWords) -> str:
+    """Return the page on one check."""
+    statement = f" It is [a query](../../sql/checks/{check.name}.sql)." if f"checks/{check.name}" in OF_SQL else ""
+    return "\n".join(
+        [
+            f"# {check.name}",
+            "",
+            f"Of `{check.asset}`, *{how_bad(check)}*. [All checks](../checks.md)",
+            "",
+            "## What it means",
+            "",
+            f"{check.title}.{statement}",
+            "",
+            "## Why it matters",
+            "",
+            check.why,
+            "",
+            "## What to do if it fails",
+            "",
+            check.remedy,
+            "",
+        ]
+    )
 
 
 def tables_page() -> str:
@@ -194,6 +225,15 @@ def test_a_page_made_from_the_code_says_what_the_code_says(page: Path, wanted: C
     assert page.read_text(encoding="utf-8") == wanted(), "run: python -m cowrie_pipeline_tests.test_docs"
 
 
+def test_every_check_has_a_page_with_all_its_parts() -> None:
+    pages = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "checks").iterdir()}
+    assert pages == {f"{check.name}.md": check_page(check) for check in described_checks()}, (
+        "run: python -m cowrie_pipeline_tests.test_docs"
+    )
+    for check in described_checks():
+        assert (ROOT / check.page).is_file()
+
+
 def test_the_readme_lists_every_setting() -> None:
     assert settings_table() in README.read_text(encoding="utf-8"), "run: python -m cowrie_pipeline_tests.test_docs"
 
@@ -201,6 +241,12 @@ def test_the_readme_lists_every_setting() -> None:
 def main() -> None:
     """Write the pages anew."""
     CHECKS.write_text(checks_page(), encoding="utf-8")
+    pages = ROOT / "docs" / "checks"
+    pages.mkdir(exist_ok=True)
+    for page in pages.iterdir():
+        page.unlink()
+    for check in described_checks():
+        (ROOT / check.page).write_text(check_page(check), encoding="utf-8")
     TABLES.write_text(tables_page(), encoding="utf-8")
     SOURCES.write_text(sources_page(), encoding="utf-8")
     text = README.read_text(encoding="utf-8")

@@ -20,6 +20,7 @@ from cowrie_pipeline.orchestration.assets import (
     build_stale_enrichment,
 )
 from cowrie_pipeline.orchestration.checks import build_checks
+from cowrie_pipeline.orchestration.freshness import build_freshness
 from cowrie_pipeline.orchestration.log_sensor import backfill, build_log_sensor
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.resources import Pipeline
@@ -56,9 +57,10 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
             build_attack_report(partitions),
         ]
     rolling_report = build_attack_report_30_days()
+    freshness = build_freshness(of_days)
     daily = dg.define_asset_job(
         DAILY_JOB,
-        selection=dg.AssetSelection.assets(*of_days, rolling_report),
+        selection=dg.AssetSelection.assets(*of_days, rolling_report) - dg.AssetSelection.checks(*freshness.checks),
         description="Every asset of days, for one or a range of them, with all checks, and the page of 30 days.",
     )
     parts: dict[str, Any] = {
@@ -69,9 +71,9 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
             build_stale_enrichment(),
             build_reconciled_inventories(),
         ],
-        "asset_checks": build_checks(partitions),
+        "asset_checks": [*build_checks(partitions), *freshness.checks],
         "jobs": [daily, backfill],
-        "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention()],
+        "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention(), freshness.schedule],
         "sensors": [build_log_sensor(daily, settings), *build_alert_sensors()],
         "resources": {"pipeline": Pipeline()},
         # a process for each step would cost two seconds a step

@@ -25,7 +25,7 @@ def build_checks(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetCheck
 
 def _build(asset: str, checks: Sequence[Check], partitions: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
     specs = [
-        dg.AssetCheckSpec(check.name, asset=asset, description=f"{check.title}. {check.remedy}", blocking=check.blocks)
+        dg.AssetCheckSpec(check.name, asset=asset, description=check.description, blocking=check.blocks)
         for check in checks
     ]
 
@@ -52,14 +52,21 @@ def _evaluation(check: Check, result: CheckResult) -> dg.AssetCheckResult:
         "should_be_so": dg.MetadataValue.text(check.title),
         "rows_at_fault": dg.MetadataValue.int(result.at_fault),
     }
+    if result.notes:
+        metadata["notes"] = dg.MetadataValue.text("; ".join(result.notes))
     if not result.passed:
         metadata["first_rows"] = table_of(result.columns, result.rows)
         metadata["what_to_do"] = dg.MetadataValue.text(check.remedy)
+        metadata["page"] = dg.MetadataValue.text(check.page)
     return dg.AssetCheckResult(
         passed=result.passed,
         check_name=check.name,
         asset_key=check.asset,
         severity=_SEVERITIES[check.severity],
-        description=check.title if result.passed else f"Not so: {check.title} ({result.at_fault:,} rows at fault)",
+        description=(
+            "; ".join((check.title, *result.notes))
+            if result.passed
+            else f"Not so: {check.title} ({result.at_fault:,} rows at fault)"
+        ),
         metadata=metadata,
     )

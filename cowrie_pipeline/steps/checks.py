@@ -8,11 +8,9 @@ Does not belong here: running checks after a materialization, and alerting (orch
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import Connection, literal, select
 
@@ -21,71 +19,79 @@ from cowrie_pipeline.enrichment.outcomes import Status
 from cowrie_pipeline.enrichment.sources.pwned_passwords import PwnedPasswordsSource
 from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.check_model import ROWS_SHOWN, Check, CheckResult, CheckWords, Severity
 from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.watch_checks import WATCH_CHECKS
 from cowrie_pipeline.warehouse.sql_files import read_sql, sql_files
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import log_files
 
 __all__ = [
+    "DRIFT",
+    "FRESHNESS",
     "Check",
     "CheckResult",
+    "CheckWords",
     "Coverage",
     "Severity",
     "all_checks",
     "asset_of",
     "coverage_by_day",
+    "described_checks",
     "judge_coverage",
     "look_ups_by_day",
 ]
 
-_ROWS_SHOWN = 20
 # Cowrie's first version is of 2014.
 _EARLIEST = datetime(2014, 1, 1, tzinfo=UTC)
 _DAYS_BEFORE = 7
 
 
-class Severity(StrEnum):
-    """How bad a failure is."""
+# Not run here: the first is evaluated by the work itself, before it mends what it found, the other by Dagster.
+DRIFT = CheckWords(
+    name="inventories_had_not_drifted",
+    asset="reconciled_inventories",
+    title="Every stored count of addresses and networks is a recount of the sessions",
+    why=(
+        "Counts are never added to, only counted again, for the addresses and networks of the days at hand. One that "
+        "is wrong of others stays wrong until somebody counts everything, which this does each night."
+    ),
+    remedy=(
+        "The counts are mended by now. Find out what wrote them: a change by hand, a restored part of a backup, or a "
+        "fault of ours, which the table and the time of the last reconciliation help to narrow down."
+    ),
+    severity=Severity.ERROR,
+)
+FRESHNESS = CheckWords(
+    name="freshness_check",
+    asset="each asset of days",
+    title="The day before is materialized by COWRIE_ALERT_DAY_DUE_HOUR (UTC)",
+    why=(
+        "An asset that is not made for a day is missing in every report of that day, and a chain of runs that stopped "
+        "goes on missing days until somebody looks."
+    ),
+    remedy=(
+        "Open the asset in Dagster's UI: is its partition of yesterday failed, or missing? Failed: the run says why. "
+        "Missing: see that the daemon runs, that the schedule `yesterday` and the sensor `log_files` are on, and that "
+        "log files came. Then materialize the day. It is looked at each hour until it is there."
+    ),
+    severity=Severity.WARN,
+)
 
-    ERROR = "error"
-    WARN = "warn"
 
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The rows at fault, the first of them with their columns; `at_fault` counts all."""
-
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[Any, ...], ...] = ()
-    at_fault: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """Whether there is no row at fault."""
-        return self.at_fault == 0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check of one asset: what it says, how bad its failure is, what to do then, and how it is run.
-
-    `of_days` is whether it looks at the rows of its days alone, so that it can pass for some and fail for others.
-    """
-
-    name: str
-    asset: str
-    title: str
-    remedy: str
-    severity: Severity
-    blocks: bool
-    run: Callable[[Connection, DayRange, Settings, datetime], CheckResult]
-    of_days: bool = True
+def described_checks() -> tuple[CheckWords, ...]:
+    """Return what every check says of itself, also those that are not run here."""
+    return tuple(sorted((*all_checks(), DRIFT, FRESHNESS), key=lambda check: (check.asset, check.name)))
 
 
 def all_checks() -> tuple[Check, ...]:
     """Return every check: one for each file in `sql/checks/`, and those that need a threshold."""
     of_files = (_sql_check(name) for name in sql_files("checks"))
-    return tuple(sorted((*of_files, *_COVERAGE_CHECKS, _DEAD_LETTERS), key=lambda check: (check.asset, check.name)))
+    return tuple(
+        sorted(
+            (*of_files, *_COVERAGE_CHECKS, _DEAD_LETTERS, *WATCH_CHECKS), key=lambda check: (check.asset, check.name)
+        )
+    )
 
 
 def _sql_check(name: str) -> Check:
@@ -93,7 +99,6 @@ def _sql_check(name: str) -> Check:
     header = file.header
 
     def run(connection: Connection, days: DayRange, settings: Settings, now: datetime) -> CheckResult:
-        del settings
         statement = read_sql(name, connection.dialect.name).statement
         parameters = {
             "first_day": days.first,
@@ -102,11 +107,13 @@ def _sql_check(name: str) -> Check:
             "end": days.end,
             "earliest": _EARLIEST,
             "tomorrow": now + timedelta(days=1),
+            "gateway_share": settings.gateway_share,
+            "volume_least": settings.volume_least,
         }
-        shown = connection.execute(with_parameters(f"{statement}\nLIMIT {_ROWS_SHOWN}", **parameters))
+        shown = connection.execute(with_parameters(f"{statement}\nLIMIT {ROWS_SHOWN}", **parameters))
         columns, rows = tuple(shown.keys()), tuple(tuple(row) for row in shown)
         at_fault = len(rows)
-        if at_fault == _ROWS_SHOWN:
+        if at_fault == ROWS_SHOWN:
             counted = with_parameters(f"SELECT COUNT(*) FROM ({statement}) AS at_fault", **parameters)  # noqa: S608
             at_fault = connection.execute(counted).scalar_one()
         return CheckResult(columns, rows, at_fault)
@@ -115,6 +122,7 @@ def _sql_check(name: str) -> Check:
         name=name.rpartition("/")[2],
         asset=header["asset"],
         title=header["title"],
+        why=header["why"],
         remedy=header["remedy"],
         severity=Severity(header["severity"]),
         blocks=header["blocks"] == "yes",
@@ -152,6 +160,8 @@ _ASSETS_OF_SOURCES = {
     "virustotal": "file_reputation",
     "pwned_passwords": "password_exposure",
 }
+_ASSETS_ASKED_ABOUT = frozenset({"ip_inventory", *_ASSETS_OF_SOURCES.values()})
+_ASSETS_WITH_FIELDS = frozenset({"ip_inventory", "asn_inventory", "session_snapshots"})
 # Whether these could be asked is not written in the rows, as it is for addresses, so their settings are looked at.
 _TERMS = {source.terms.service: source.terms for source in (VirusTotalSource, PwnedPasswordsSource)}
 
@@ -237,19 +247,22 @@ def _coverage_check(asset: str, subject: str) -> Check:
     def run(connection: Connection, days: DayRange, settings: Settings, now: datetime) -> CheckResult:
         del now
         with_before = DayRange(days.first - timedelta(days=_DAYS_BEFORE), days.last)
-        coverages = [
-            each
-            for each in (*coverage_by_day(connection, with_before), *answers_by_day(connection, with_before, settings))
-            if each.asset == asset and each.field not in _NOT_JUDGED
-        ]
+        # both take long over many days, and neither says something of every asset
+        fields = coverage_by_day(connection, with_before) if asset in _ASSETS_WITH_FIELDS else []
+        answers = answers_by_day(connection, with_before, settings) if asset in _ASSETS_ASKED_ABOUT else []
+        coverages = [each for each in (*fields, *answers) if each.asset == asset and each.field not in _NOT_JUDGED]
         too_low = judge_coverage(coverages, days, floor=settings.coverage_floor, drop=settings.coverage_drop)
         rows = tuple((each.day, each.field, each.total, each.known, reason) for each, reason in too_low)
-        return CheckResult(("day", "field", "total", "known", "reason"), rows[:_ROWS_SHOWN], len(rows))
+        return CheckResult.of(("day", "field", "total", "known", "reason"), rows)
 
     return Check(
         name=f"coverage_of_{asset}",
         asset=asset,
         title=f"Enough is known of {subject}",
+        why=(
+            "A field that is empty is no error anywhere: reports go on and say less and less. A source that stopped "
+            "answering, or a file that is gone, shows here first."
+        ),
         remedy=(
             "See which source fails: the metadata of the asset counts look-ups by source and outcome, and "
             "`cowrie-pipeline status` shows coverage. Without GeoIP files (COWRIE_GEOIP_DIR) and without network, "
@@ -283,13 +296,17 @@ def _dead_letters(connection: Connection, days: DayRange, settings: Settings, no
         )
         .order_by(files.dead_letters.desc(), files.path)
     ).all()
-    return CheckResult(("path", "lines", "dead_letters"), tuple(tuple(row) for row in rows[:_ROWS_SHOWN]), len(rows))
+    return CheckResult.of(("path", "lines", "dead_letters"), (tuple(row) for row in rows))
 
 
 _DEAD_LETTERS = Check(
     name="dead_letter_share",
     asset="raw_sessions",
     title="Few lines of each file are dead letters",
+    why=(
+        "What a dead letter said is in no session. Many of them are a format that the reader does not know, or files "
+        "that are cut while they are copied."
+    ),
     remedy=(
         "Look at the table dead_letters: `reason`, `detail` and `sample` say what is wrong with each line. Threshold: "
         "COWRIE_DEAD_LETTER_SHARE."

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from cowrie_pipeline.orchestration.log_sensor import LOG_SENSOR
 from cowrie_pipeline.orchestration.runs import materialize
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DAYS_TOGETHER, contiguous
@@ -187,7 +188,7 @@ def test_lines_of_days_that_are_no_partitions_are_read_and_not_requested(daemon:
 
 def test_the_sensor_itself_requests_what_a_look_says(daemon: Daemon, honeypot: Honeypot) -> None:
     honeypot.log(sessions_of(FIRST) + sessions_of(FIRST + 3 * ONE_DAY)[:-1])
-    (sensor,) = daemon.definitions.sensors or ()
+    (sensor,) = (each for each in daemon.definitions.sensors or () if each.name == LOG_SENSOR)
     assert isinstance(sensor, dg.SensorDefinition)
     context = dg.build_sensor_context(instance=daemon.instance, repository_def=daemon.definitions.get_repository_def())
     data = sensor.evaluate_tick(context)

@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from cowrie_pipeline.orchestration.assets.reconciled_inventories import DRIFT_CHECK
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
+from cowrie_pipeline.orchestration.freshness import FRESHNESS_JOB
 from cowrie_pipeline.orchestration.log_sensor import LOG_SENSOR
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.retention import RETENTION_JOB
 from cowrie_pipeline.orchestration.schedules import DAILY_SCHEDULE
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.checks import all_checks
+from cowrie_pipeline.steps.checks import DRIFT, FRESHNESS, all_checks
 from cowrie_pipeline_tests.orchestration.definitions_text import SNAPSHOT, START_DATE, describe, present
 
 WITHOUT_DAYS = ("attack_report_30_days", "downloaded_lists", "reconciled_inventories", "stale_enrichment")
@@ -43,12 +43,23 @@ def test_every_asset_says_what_it_is(definitions: dg.Definitions) -> None:
 def test_every_check_is_of_an_asset_that_exists_and_says_what_should_be_so(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     keys = {(each.asset_key.to_user_string(), each.name) for each in graph.asset_check_keys}
-    # that one is told by the work itself, before it mends what it found
-    of_work = {("reconciled_inventories", DRIFT_CHECK)}
-    assert keys == {(check.asset, check.name) for check in all_checks()} | of_work
+    of_days = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).partitions_def is not None}
+    # these are told by the work itself, before it mends what it found, and by Dagster
+    others = {(DRIFT.asset, DRIFT.name), *((asset, FRESHNESS.name) for asset in of_days)}
+    assert keys == {(check.asset, check.name) for check in all_checks()} | others
     for key in graph.asset_check_keys:
         assert key.asset_key in graph.get_all_asset_keys()
-        assert len(graph.get_check_spec(key).description or "") > 20, key
+        description = graph.get_check_spec(key).description or ""
+        assert len(description) > 20, key
+        assert f"docs/checks/{key.name}.md" in description, key
+
+
+def test_freshness_is_in_a_job_of_its_own(definitions: dg.Definitions) -> None:
+    nodes = {
+        name: {node.name for node in definitions.resolve_job_def(name).nodes} for name in (DAILY_JOB, FRESHNESS_JOB)
+    }
+    assert len(nodes[FRESHNESS_JOB]) == 1
+    assert not nodes[DAILY_JOB] & nodes[FRESHNESS_JOB]
 
 
 def test_the_first_partition_is_the_start_date_of_the_settings(definitions: dg.Definitions) -> None:
@@ -88,7 +99,15 @@ def test_the_daily_job_has_every_asset_of_days_and_all_its_checks(definitions: d
 
 def test_upkeep_and_the_daily_job_run_by_default(definitions: dg.Definitions) -> None:
     schedules = {each.job_name: each for each in definitions.schedules or () if isinstance(each, dg.ScheduleDefinition)}
-    assert set(schedules) == {DAILY_JOB, LISTS_JOB, STALE_JOB, CLEAN_UP_JOB, RECONCILE_JOB, RETENTION_JOB}
+    assert set(schedules) == {
+        DAILY_JOB,
+        LISTS_JOB,
+        STALE_JOB,
+        CLEAN_UP_JOB,
+        RECONCILE_JOB,
+        RETENTION_JOB,
+        FRESHNESS_JOB,
+    }
     jobs = {job.name for job in definitions.resolve_all_job_defs()}
     for name, schedule in schedules.items():
         assert name in jobs
@@ -97,9 +116,10 @@ def test_upkeep_and_the_daily_job_run_by_default(definitions: dg.Definitions) ->
 
 
 def test_the_sensor_of_logs_runs_by_default_and_looks_as_often_as_is_set() -> None:
-    (sensor,) = build_definitions(Settings(watch_seconds=45)).sensors or ()
+    (sensor,) = (
+        each for each in build_definitions(Settings(watch_seconds=45)).sensors or () if each.name == LOG_SENSOR
+    )
     assert isinstance(sensor, dg.SensorDefinition)
-    assert sensor.name == LOG_SENSOR
     assert sensor.minimum_interval_seconds == 45
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 

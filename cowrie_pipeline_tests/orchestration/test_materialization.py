@@ -19,12 +19,12 @@ from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
 from cowrie_pipeline.orchestration import resources
 from cowrie_pipeline.orchestration.assets import session_snapshots
-from cowrie_pipeline.orchestration.assets.reconciled_inventories import DRIFT_CHECK
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes, this_process
 from cowrie_pipeline.orchestration.runs import materialize
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.checks import DRIFT
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.reports import all_reports
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
@@ -328,11 +328,11 @@ def test_drift_fails_the_check_of_the_reconciliation_and_is_mended(
     assert run_assets(instance, pipeline, "2026-03-01", "2026-03-04").success
     result = run_job(instance, pipeline, RECONCILE_JOB)
     assert result.success
-    assert evaluations(result)[DRIFT_CHECK].passed
+    assert evaluations(result)[DRIFT.name].passed
     execute(pipeline, "UPDATE ip_inventory SET session_count = 77 WHERE ip_address = '198.51.2.1'")
     result = run_job(instance, pipeline, RECONCILE_JOB)
     assert result.success  # told, and nothing is kept from running
-    check = evaluations(result)[DRIFT_CHECK]
+    check = evaluations(result)[DRIFT.name]
     assert (check.passed, check.blocking, check.severity) == (False, False, dg.AssetCheckSeverity.ERROR)
     assert check.metadata["rows_at_fault"].value == 1
     shown = check.metadata["first_rows"]
@@ -343,7 +343,7 @@ def test_drift_fails_the_check_of_the_reconciliation_and_is_mended(
     (metadata,) = metadata_of(result, "reconciled_inventories").values()
     assert metadata["mended"].value == {"ip_inventory.session_count": 1}
     assert metadata["movement"].value["new_networks"] == 0
-    assert evaluations(run_job(instance, pipeline, RECONCILE_JOB))[DRIFT_CHECK].passed
+    assert evaluations(run_job(instance, pipeline, RECONCILE_JOB))[DRIFT.name].passed
 
 
 def test_what_is_long_expired_is_removed_by_a_job(pipeline: Settings, instance: dg.DagsterInstance) -> None:

@@ -25,6 +25,7 @@ from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.file_reputation import look_up_files
 from cowrie_pipeline.steps.password_exposure import look_up_passwords
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
+from cowrie_pipeline.steps.watch_checks import WATCH_CHECKS
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
 from cowrie_pipeline.warehouse.sql_files import read_sql, sql_files
@@ -60,7 +61,7 @@ ASSETS = {
 }
 # A service that needs a key is judged only where there is one; nobody is asked in these tests.
 WITH_KEY = Settings(services={name: ServiceSettings(key="k") for name in Settings().services})
-PARAMETERS = {"first_day", "last_day", "start", "end", "earliest", "tomorrow"}
+PARAMETERS = {"first_day", "last_day", "start", "end", "earliest", "tomorrow", "gateway_share", "volume_least"}
 CHECKS = {check.name: check for check in all_checks()}
 
 
@@ -221,6 +222,15 @@ FAULTS = [
         "hashed_passwords",
         "INSERT INTO password_exposure (sha1, first_seen, last_seen, attempts) "
         "SELECT 'hunter2', first_seen, last_seen, 0 FROM password_exposure",
+    ),
+    fault(
+        "gateway_addresses",
+        # the one session of the third day from a private address, and 49 more
+        "INSERT INTO session_summaries (session_key, session_id, sensor, source, source_ip, first_event_at, "
+        "last_event_at, is_closed, event_count, event_counts) SELECT 1000 + n, 'x', 'lab', '10.0.0.1', '10.0.0.1', "
+        "'2026-03-03 10:00:00.000000', '2026-03-03 10:00:00.000000', true, 0, '{}' "
+        f"FROM (SELECT {' AS n UNION ALL SELECT '.join(map(str, range(50)))}) AS numbers",
+        also="session_counts address_counts network_session_counts country_session_counts",
     ),
     fault("hashed_passwords", "UPDATE password_exposure SET sha1 = LOWER(sha1)"),
     *(
@@ -389,7 +399,7 @@ def test_a_check_fails_on_its_fault_and_shows_the_rows(good: Warehouse, case: Fa
 
 
 def test_every_check_has_a_fault_that_breaks_it() -> None:
-    assert {case.check for case in FAULTS} == set(CHECKS)
+    assert {case.check for case in FAULTS} | {check.name for check in WATCH_CHECKS} == set(CHECKS)
 
 
 def test_rows_at_fault_are_shown_up_to_twenty_and_all_counted(good: Warehouse) -> None:
@@ -426,9 +436,9 @@ def test_the_share_of_dead_letters_is_a_setting(good: Warehouse) -> None:
 
 def test_the_floor_of_coverage_is_a_setting(good: Warehouse) -> None:
     break_by_hand(good, "UPDATE ip_inventory SET geo_country = NULL WHERE ip_address = '8.8.8.8'")
-    assert run(good, "coverage_of_ip_inventory").passed, "1 of 2 is 50 %"
-    strict = run(good, "coverage_of_ip_inventory", settings=Settings(coverage_floor=0.51))
-    assert strict.rows == ((date(2026, 3, 1), "geo_country", 2, 1, "below the floor of 51%"),)
+    assert run(good, "coverage_of_ip_inventory", settings=Settings(coverage_floor=0.5)).passed, "1 of 2 is 50 %"
+    strict = run(good, "coverage_of_ip_inventory")
+    assert strict.rows == ((date(2026, 3, 1), "geo_country", 2, 1, "below the floor of 95%"),)
 
 
 def test_coverage_looks_at_values_and_leaves_bogons_out(good: Warehouse) -> None:
@@ -463,7 +473,7 @@ def test_the_answers_of_a_source_are_judged_by_day(good: Warehouse) -> None:
         '{"status": "not_applicable"}}\' WHERE ip_address = \'8.8.8.8\'',
     )
     failed = run(good, "coverage_of_ip_inventory")
-    assert [row[1:] for row in failed.rows] == [("answers of cymru", 1, 0, "below the floor of 50%")]
+    assert [row[1:] for row in failed.rows] == [("answers of cymru", 1, 0, "below the floor of 95%")]
 
 
 def test_every_source_is_counted_by_day_and_outcome(good: Warehouse) -> None:
@@ -575,6 +585,8 @@ def test_every_check_says_what_holds_and_what_to_do() -> None:
         assert check.asset in ASSETS
         assert len(check.title) > 20
         assert not check.title.endswith(".")
+        assert len(check.why) > 40
+        assert check.why.endswith((".", ".)"))
         assert len(check.remedy) > 40
         assert check.remedy.endswith(".")
         assert check.severity in Severity
@@ -589,7 +601,7 @@ def test_no_two_checks_have_one_name() -> None:
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_a_file_of_a_check_has_a_header_that_can_be_used(name: str, dialect: str) -> None:
     found = read_sql(name, dialect)
-    assert {"asset", "severity", "blocks", "title", "remedy"} <= found.header.keys()
+    assert {"asset", "severity", "blocks", "title", "why", "remedy"} <= found.header.keys()
     assert found.header["blocks"] in ("yes", "no")
     assert found.header["severity"] in ("error", "warn")
     assert set(re.findall(r"(?<!:):([a-z_]+)", found.statement)) <= PARAMETERS

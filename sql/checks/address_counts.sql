@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: An address's session count, first and last time are those of its sessions
+-- why: Lists of the most active addresses, and which of them are worth a look-up, are read from these counts.
 -- remedy: Delete the rows of loaded_days for a day on which the address was active and materialize it again: the
 --   addresses of the day are recounted.
 SELECT

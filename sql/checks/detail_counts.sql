@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: yes
 -- title: A day's counts of log-ins, commands, files and tunnels are the numbers of their rows, until it is retired
+-- why: A session that says ten log-ins and has nine was made from part of its lines, or lost a row since.
 -- remedy: Delete the rows of loaded_days for the days shown and materialize them again; if the rows stay, report it.
 SELECT counted.day, counted.kind, counted.counted, COALESCE(kept.rows_kept, 0) AS rows_kept
 FROM (

@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: No two sessions of one sensor, id and source overlap
+-- why: Counts of sessions, and everything by session, are too high by each that was taken for two.
 -- remedy: One session was taken for two. Report it with the rows shown; counts of sessions are too high by them.
 SELECT a.sensor, a.session_id, a.source, a.session_key, b.session_key AS other_session_key, a.first_event_at
 FROM session_summaries AS a

@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: yes
 -- title: The events of a day are the events of its sessions and those without a session
+-- why: An event that is in no session was read and then lost: what it said is in no table.
 -- remedy: Delete the rows of loaded_days for the days shown and materialize them again; if the rows stay, report it.
 SELECT l.day, l.events, l.events_without_session, COALESCE(d.events, 0) AS events_in_sessions
 FROM loaded_days AS l

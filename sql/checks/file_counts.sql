@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: Each file's number of transfers, first and last time are those of the sessions that brought it
+-- why: How often and how long a file was brought says how wide a campaign is; reports rank files by it.
 -- remedy: Materialize file_reputation for the days shown again; if the rows stay, report it.
 SELECT
     counted.sha256, f.transfers, counted.transfers AS transfers_recounted, counted.first_seen AS

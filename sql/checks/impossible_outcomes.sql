@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: Every remembered look-up ended in a way that there is: a hit has facts, and each has a time to ask again
+-- why: A look-up without an end is never asked again; a hit without facts hides that nothing is known.
 -- remedy: Delete the rows shown from enrichment_cache; they are asked again. If they come back, report it.
 SELECT service, key, status, fetched_at, expires_at, retry_at
 FROM enrichment_cache

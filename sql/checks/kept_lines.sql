@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: yes
 -- title: As many lines are kept for each file as it brought events, and as many dead letters
+-- why: Days are made again from the lines kept: what is not there is lost at the next time.
 -- remedy: Rows of log_segments or dead_letters were removed by hand. Delete the file's row of log_files with its
 --   segments, and read the file again.
 SELECT f.path, f.events, kept.events AS events_kept, f.dead_letters, letters.lines AS dead_letters_kept

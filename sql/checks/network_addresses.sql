@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: Each network has as many addresses on a day as are counted
+-- why: The ranking of networks by addresses over a span of days is read from asn_addresses.
 -- remedy: Addresses by month and counts by day were not written together. Materialize asn_session_counts for the days
 --   shown again.
 SELECT c.day, c.asn_number, c.unique_ips, COALESCE(r.addresses, 0) AS addresses

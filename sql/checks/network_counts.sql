@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: A network's address count, first and last time are those of the addresses in it now
+-- why: The size of a network's part in the attacks, and since when, are read from these columns.
 -- remedy: Materialize ip_inventory for a day on which the network attacked; the networks touched are recounted.
 SELECT a.asn_number, a.organization_name, a.unique_ip_count, COALESCE(r.addresses, 0) AS unique_ip_count_recounted
 FROM asn_inventory AS a

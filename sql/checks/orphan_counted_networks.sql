@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: Every network counted is in asn_inventory
+-- why: A join with asn_inventory loses these sessions, and the sums of a report do not add up.
 -- remedy: Materialize asn_session_counts for the days shown again.
 SELECT c.day, c.asn_number, c.sessions
 FROM asn_session_counts AS c

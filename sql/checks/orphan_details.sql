@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: yes
 -- title: Every log-in, command, file, tunnel and key belongs to a session
+-- why: What belongs to no session is in no report by session, address or network.
 -- remedy: Foreign keys were off while something wrote to the database. Delete the rows of loaded_days for the days
 --   shown and materialize them again.
 SELECT d.kind, d.session_key, d.event_at

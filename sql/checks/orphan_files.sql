@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: Every file in file_reputation was brought by a session
+-- why: Look-ups at limited services would be spent on files that nobody brought.
 -- remedy: Delete the rows shown. What was asked about these files stays in enrichment_cache.
 SELECT f.sha256, f.first_seen, f.last_seen, f.transfers
 FROM file_reputation AS f

@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: Every imported session is a session or gave way to one, and what it said is kept
+-- why: What an earlier installation knew of the session could not be found again.
 -- remedy: Something beside the pipeline removed sessions or documents. Run `cowrie-enrich import-legacy` again with the
 --   database it came from, after deleting the rows shown from imported_sessions.
 SELECT m.source, m.import_key, m.legacy_id, m.session_key

@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: Every password counted was tried at its first and at its last time
+-- why: Numbers of tries that no log-in stands behind cannot be proved or recounted.
 -- remedy: Delete the rows shown and materialize password_exposure for their days again. What was asked about these
 --   passwords stays in enrichment_cache.
 SELECT p.first_seen, p.last_seen, p.attempts, p.status

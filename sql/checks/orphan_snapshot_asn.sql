@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: yes
 -- title: Every snapshot's network is in asn_inventory
+-- why: A join with asn_inventory loses these sessions, and counts by network are too low.
 -- remedy: Foreign keys were off while something wrote to the database. Insert the networks shown into asn_inventory.
 SELECT s.session_key, s.first_event_at, s.snapshot_asn
 FROM session_summaries AS s

@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: yes
 -- title: Every snapshot's document is kept
+-- why: The document is the evidence for the snapshot: without it nobody can tell what was known at the time.
 -- remedy: Rows of enrichment_documents were removed by hand, with foreign keys off. Restore them from a backup.
 SELECT s.session_key, s.first_event_at, s.snapshot_document
 FROM session_summaries AS s

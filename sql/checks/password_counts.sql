@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: no
 -- title: Passwords are counted as often as they were tried
+-- why: Rankings of passwords, and which of them are worth a look-up, are read from these counts.
 -- remedy: Materialize password_exposure for the days again. If the row stays, delete the rows of password_exposure and
 --   materialize all days; what was asked stays in enrichment_cache.
 --

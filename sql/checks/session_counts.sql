@@ -2,6 +2,7 @@
 -- severity: error
 -- blocks: yes
 -- title: A session's counts are the sums over its days
+-- why: Everything that counts log-ins, commands and files by session, address or network reads these columns.
 -- remedy: Delete the rows of loaded_days for the days shown and materialize them again; if the rows stay, report it.
 SELECT s.session_key, s.first_event_at, s.event_count, d.event_count AS event_count_recounted
 FROM session_summaries AS s
@@ -15,6 +16,9 @@ LEFT JOIN (
         SUM(file_upload_count) AS file_upload_count, SUM(tunnel_count) AS tunnel_count,
         MIN(first_event_at) AS first_event_at, MAX(last_event_at) AS last_event_at
     FROM session_days
+    WHERE session_key IN (
+        SELECT session_key FROM session_summaries WHERE first_event_at >= :start AND first_event_at < :end
+    )
     GROUP BY session_key
 ) AS d ON d.session_key = s.session_key
 WHERE s.first_event_at >= :start AND s.first_event_at < :end

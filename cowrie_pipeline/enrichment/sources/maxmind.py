@@ -27,7 +27,7 @@ from cowrie_pipeline.enrichment.outcomes import Availability, Outcome, Status
 from cowrie_pipeline.enrichment.terms import Terms
 from cowrie_pipeline.enrichment.values import asn_number, coordinate, country_code, text_value
 
-__all__ = ["MaxMindSource"]
+__all__ = ["GeoIpBuild", "MaxMindSource"]
 
 EXPIRES_AFTER = timedelta(days=7)
 RETRY_AFTER = timedelta(days=1)
@@ -40,6 +40,17 @@ _ADVICE = "Put GeoLite2 or DB-IP Lite files (*.mmdb) there, or set COWRIE_GEOIP_
 _RECORD_ERRORS = (InvalidDatabaseError, TypeError, ValueError, LookupError, OSError)
 # Facts of so many prefixes are kept: a busy network is parsed once, and the whole of a large file is never held.
 _MAX_REMEMBERED = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class GeoIpBuild:
+    """A file that is used: its type, when it was built, and whether its publisher makes one a month."""
+
+    path: Path
+    kind: str
+    built_at: datetime
+    is_monthly: bool
+
 
 # The facts in a record of one kind of file; `network` and the build are added to them.
 _Parser = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -56,8 +67,12 @@ class _Database:
     reader: maxminddb.Reader
     parse: _Parser
 
+    @property
+    def is_monthly(self) -> bool:
+        return self.kind.startswith("DBIP")
+
     def stale_after(self) -> timedelta:
-        return STALE_AFTER_MONTHLY if self.kind.startswith("DBIP") else STALE_AFTER
+        return STALE_AFTER_MONTHLY if self.is_monthly else STALE_AFTER
 
 
 # A file's record of an address, and the length of the prefix that it is for.
@@ -114,6 +129,10 @@ class MaxMindSource:
         if not databases:
             return Availability(usable=False, reason=f"no usable City, Country or ASN database in {self._folder}")
         return Availability(usable=True, reason=", ".join(f"{each.kind} of {_day(each)}" for each in databases))
+
+    def builds(self) -> tuple[GeoIpBuild, ...]:
+        """Return the files that are used."""
+        return tuple(GeoIpBuild(each.path, each.kind, each.built_at, each.is_monthly) for each in self._open())
 
     def findings(self, now: datetime) -> tuple[Finding, ...]:
         """Return what is missing, old or broken at `now`."""

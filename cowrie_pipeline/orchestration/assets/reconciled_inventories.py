@@ -11,20 +11,14 @@ from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY
 from cowrie_pipeline.orchestration.metadata import table_of
 from cowrie_pipeline.orchestration.pools import WAREHOUSE
 from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.steps.checks import DRIFT
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.steps.movement import MovementReport, last_week, report_movement
 from cowrie_pipeline.steps.network_types import classify_networks
 from cowrie_pipeline.steps.reconcile_inventories import DriftReport, find_drift, mend
 
-__all__ = ["DRIFT_CHECK", "build_reconciled_inventories"]
+__all__ = ["build_reconciled_inventories"]
 
-DRIFT_CHECK = "inventories_had_not_drifted"
-
-_TITLE = "Every stored count of addresses and networks is a recount of the sessions"
-_REMEDY = (
-    "The counts are mended by now. Find out what wrote them: a change by hand, a restored part of a backup, or a fault "
-    "of ours, which the table and the time of the last reconciliation help to narrow down."
-)
 _COLUMNS = ("table", "key", "column", "stored", "counted")
 
 
@@ -40,11 +34,7 @@ def build_reconciled_inventories() -> dg.AssetsDefinition:
         code_version="1",
         pool=WAREHOUSE,
         retry_policy=RETRY,
-        check_specs=[
-            dg.AssetCheckSpec(
-                DRIFT_CHECK, asset="reconciled_inventories", description=f"{_TITLE}. {_REMEDY}", blocking=False
-            )
-        ],
+        check_specs=[dg.AssetCheckSpec(DRIFT.name, asset=DRIFT.asset, description=DRIFT.description, blocking=False)],
         description=(
             "Counts, first and last times of addresses, of networks, and of networks by day, all counted again from "
             "the sessions. What differs fails the check, and is then mended. Also what moved in the last seven days: "
@@ -86,19 +76,20 @@ def build_reconciled_inventories() -> dg.AssetsDefinition:
 
 
 def _evaluation(drift: DriftReport) -> dg.AssetCheckResult:
-    metadata: dict[str, Any] = {"should_be_so": _TITLE, "rows_at_fault": drift.total}
+    metadata: dict[str, Any] = {"should_be_so": DRIFT.title, "rows_at_fault": drift.total}
     if drift.total:
         rows = [(each.table, each.key, each.column, each.stored, each.counted) for each in drift.rows]
         metadata |= {
             "first_rows": table_of(_COLUMNS, rows),
             "by_column": drift.counts,
-            "what_to_do": _REMEDY,
+            "what_to_do": DRIFT.remedy,
+            "page": DRIFT.page,
         }
     return dg.AssetCheckResult(
         passed=not drift.total,
-        check_name=DRIFT_CHECK,
+        check_name=DRIFT.name,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"Not so: {_TITLE} ({drift.total:,} values had drifted)" if drift.total else _TITLE,
+        description=(f"Not so: {DRIFT.title} ({drift.total:,} values had drifted)" if drift.total else DRIFT.title),
         metadata=metadata,
     )
 

@@ -4,13 +4,13 @@ Belongs here: findings of a run, whatever its retries. Does not belong here: Dag
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 
 from cowrie_pipeline.steps.alerts.model import Failure, Kind, Recovery, Trouble
 from cowrie_pipeline.steps.alerts.redaction import one_line
-from cowrie_pipeline.steps.checks import Check, Severity, all_checks
+from cowrie_pipeline.steps.checks import FRESHNESS, Check, CheckWords, Severity, described_checks
 from cowrie_pipeline.steps.days import DayRange
 
 __all__ = ["Evaluation", "FailedStep", "RunEnd", "findings_of_run"]
@@ -19,6 +19,7 @@ _LOOK_AT_RUN = (
     "Open the run: its log has the error. When its cause is gone, materialize the days shown again; what was committed "
     "is kept."
 )
+_NOT_FRESH = "the day before is not materialized"
 _LOOK_AT_CHECK = "Open the run and the check's page in Dagster's UI: its metadata says what was found."
 
 
@@ -69,7 +70,7 @@ class RunEnd:
 
 def findings_of_run(run: RunEnd) -> list[Failure | Recovery]:
     """Return what a run says of its checks and of itself, the same however often it is asked."""
-    findings = [_of_evaluation(run, each) for each in _last_of_each(run.evaluations)]
+    findings = _with_one_of_freshness([_of_evaluation(run, each) for each in _last_of_each(run.evaluations)])
     if run.succeeded:
         steps = sorted({_scope_of(step) for step in run.succeeded_steps})
         findings += [Recovery(scope, run.days, run.ended_at) for scope in (*steps, f"job:{run.job}")]
@@ -77,6 +78,19 @@ def findings_of_run(run: RunEnd) -> list[Failure | Recovery]:
         # where a check stopped the run, the check is what somebody is told of
         findings.append(_of_failed_run(run))
     return findings
+
+
+def _with_one_of_freshness(findings: Sequence[Failure | Recovery]) -> list[Failure | Recovery]:
+    """Make one failure of those of freshness: a day that is not there is missing of many assets, and is one trouble."""
+    stale = [each for each in findings if isinstance(each, Failure) and each.trouble.title == _NOT_FRESH]
+    if not stale:
+        return list(findings)
+    assets = tuple(sorted(asset for each in stale for asset in each.trouble.assets))
+    first = stale[0]
+    trouble = replace(first.trouble, assets=assets, facts=(*first.trouble.facts, ("missing of", ", ".join(assets))))
+    scopes = tuple(sorted(scope for each in stale for scope in each.scopes))
+    rest = [each for each in findings if each not in stale]
+    return [*rest, replace(first, fingerprint=f"check:{FRESHNESS.name}", trouble=trouble, scopes=scopes)]
 
 
 def _last_of_each(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -88,9 +102,9 @@ def _last_of_each(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def _of_evaluation(run: RunEnd, found: Evaluation) -> Failure | Recovery:
-    check = _checks().get((found.asset, found.check))
+    check = FRESHNESS if found.check == FRESHNESS.name else _checks().get((found.asset, found.check))
     scope = f"check:{found.asset}:{found.check}"
-    days = run.days if check is None or check.of_days else None
+    days = run.days if not isinstance(check, Check) or check.of_days else None
     if found.passed:
         return Recovery(scope, days, found.at)
     # said also where the check is not of days, for whoever looks for the trouble in these
@@ -102,7 +116,9 @@ def _of_evaluation(run: RunEnd, found: Evaluation) -> Failure | Recovery:
         trouble=Trouble(
             kind=Kind.CHECK,
             severity=found.severity,
-            title=f"check {one_line(found.check)} of {one_line(found.asset)} failed",
+            title=(
+                _NOT_FRESH if check is FRESHNESS else f"check {one_line(found.check)} of {one_line(found.asset)} failed"
+            ),
             remedy=_LOOK_AT_CHECK if check is None else check.remedy,
             assets=(found.asset,),
             facts=(*should_be, *counted, *of_days),
@@ -166,5 +182,5 @@ def _words(days: DayRange) -> str:
 
 
 @cache
-def _checks() -> dict[tuple[str, str], Check]:
-    return {(check.asset, check.name): check for check in all_checks()}
+def _checks() -> dict[tuple[str, str], CheckWords]:
+    return {(check.asset, check.name): check for check in described_checks()}
