@@ -95,8 +95,8 @@ def test_a_service_runs_what_the_project_installs_and_as_its_own_user() -> None:
         assert "NoNewPrivileges=yes" in lines, unit.name
         assert "ProtectSystem=strict" in lines, unit.name
         started = next(line for line in lines if line.startswith("ExecStart="))
-        program, *arguments = shlex.split(started.removeprefix("ExecStart="))
-        assert Path(program).name in {"dagster-daemon", "dagster-webserver", "cowrie-pipeline"}
+        program, *arguments = shlex.split(started.removeprefix("ExecStart=").removesuffix("\\"))
+        assert Path(program).name in {"dagster", "dagster-daemon", "dagster-webserver", "cowrie-pipeline"}
         for argument in arguments:
             if argument.startswith(INSTALLED):
                 assert (ROOT / argument.removeprefix(f"{INSTALLED}/")).exists()
