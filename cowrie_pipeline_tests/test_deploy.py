@@ -123,7 +123,7 @@ def test_the_example_of_settings_reads_the_same_by_a_shell() -> None:
     seen = dict(entry.split("=", 1) for entry in done.stdout.split("\0") if entry)
     assert {name: seen.get(name) for name in plain} == plain
     settings = {name: value for name, value in plain.items() if not name.endswith("_FILE")}
-    assert Settings.from_environment(settings).log_paths == ("/var/log/cowrie",)
+    assert Settings.from_environment(settings).log_paths == ("/var/log/cowrie/cowrie.json*",)
 
 
 def test_dagster_on_postgresql_differs_in_its_storage_alone() -> None:
