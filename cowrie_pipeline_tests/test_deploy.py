@@ -1,0 +1,171 @@
+"""What an operator installs: units, example of settings, guide. They name files, settings and commands that exist."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cowrie_pipeline.cli.enrich import app as enrich
+from cowrie_pipeline.cli.main import app as pipeline
+from cowrie_pipeline.settings import Settings, describe_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DEPLOY, GUIDE = ROOT / "deploy", ROOT / "docs" / "guide.md"
+UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in (".service", ".target", ".timer"))
+ENV_EXAMPLE = DEPLOY / "systemd" / "cowrie-pipeline.env.example"
+INSTALLED = "/opt/cowrie_pipeline"
+# what is not ours in the example: Dagster's, and the C library of PostgreSQL's
+OTHERS = {"DAGSTER_HOME", "PGPASSFILE"}
+COMMANDS: dict[str, typer.Typer] = {"cowrie-pipeline": pipeline, "cowrie-enrich": enrich}
+
+
+def known_variables() -> set[str]:
+    listed = {setting.variable for setting in describe_settings()}
+    services = [name.upper() for name in Settings.from_environment({}).services]
+    for variable in [each for each in listed if "<SERVICE>" in each]:
+        listed |= {variable.replace("<SERVICE>", service) for service in services}
+    return listed
+
+
+def code_of_guide() -> str:
+    """Return the guide's blocks of shell code, each command on one line."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return "\n".join(blocks).replace("\\\n", " ")
+
+
+def commands_of_guide() -> set[tuple[str, ...]]:
+    """Return the commands of ours that the guide names, in blocks and in the text: the program and its subcommands."""
+    text = GUIDE.read_text(encoding="utf-8")
+    lines = code_of_guide().splitlines() + re.findall(r"`([^`\n]+)`", text)
+    found = set()
+    for line in lines:
+        for match in re.finditer(r"(?:^|[\s/])(cowrie-pipeline|cowrie-enrich)((?: [a-z][a-z-]*)*)(?=$|[\s)'\"])", line):
+            if match[2]:
+                found.add((match[1], *match[2].split()))
+    return found
+
+
+def installed_copies(folder: Path) -> list[Path]:
+    """Write the units with programs that are there, and return them."""
+    programs = folder / "opt" / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (folder / "cowrie-pipeline.env").write_bytes(ENV_EXAMPLE.read_bytes())
+    copies = []
+    for unit in UNITS:
+        text = unit.read_text(encoding="utf-8")
+        for program in re.findall(rf"^Exec\w+={INSTALLED}/\.venv/bin/(\S+)", text, re.MULTILINE):
+            path = programs / program
+            path.write_text("#!/bin/sh\n", encoding="utf-8")
+            path.chmod(0o755)
+        copy = folder / unit.name
+        copy.write_text(text.replace(INSTALLED, str(folder / "opt")), encoding="utf-8")
+        copies.append(copy)
+    return copies
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (Debian package systemd)")
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    command = ["systemd-analyze", "verify", "--man=no", *map(str, installed_copies(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    # other units of this machine are loaded too, and what is wrong with them is not ours to say
+    ours = [line for line in done.stderr.splitlines() if "cowrie" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (Debian package systemd)")
+def test_systemd_would_find_a_mistake(tmp_path: Path) -> None:
+    daemon = next(copy for copy in installed_copies(tmp_path) if copy.name == "cowrie-pipeline-daemon.service")
+    daemon.write_text(daemon.read_text(encoding="utf-8").replace("dagster-daemon run", "no-such run"), encoding="utf-8")
+    command = ["systemd-analyze", "verify", "--man=no", str(daemon)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "no-such" in done.stderr
+
+
+def test_a_service_runs_what_the_project_installs_and_as_its_own_user() -> None:
+    for unit in UNITS:
+        if unit.suffix != ".service":
+            continue
+        lines = unit.read_text(encoding="utf-8").splitlines()
+        assert "User=cowrie_pipeline" in lines, unit.name
+        assert "NoNewPrivileges=yes" in lines, unit.name
+        assert "ProtectSystem=strict" in lines, unit.name
+        started = next(line for line in lines if line.startswith("ExecStart="))
+        program, *arguments = shlex.split(started.removeprefix("ExecStart=").removesuffix("\\"))
+        assert Path(program).name in {"dagster", "dagster-daemon", "dagster-webserver", "cowrie-pipeline"}
+        for argument in arguments:
+            if argument.startswith(INSTALLED):
+                assert (ROOT / argument.removeprefix(f"{INSTALLED}/")).exists()
+
+
+def test_the_web_page_listens_on_this_machine_alone() -> None:
+    unit = (DEPLOY / "systemd" / "cowrie-pipeline-webserver.service").read_text(encoding="utf-8")
+    assert "--host 127.0.0.1 " in unit
+
+
+def test_what_the_example_of_settings_sets_or_offers_is_known() -> None:
+    names = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", ENV_EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {"DAGSTER_HOME", "COWRIE_STATE_DIR", "COWRIE_LOGS"} <= set(names)
+    unknown = [name for name in names if name.removesuffix("_FILE") not in known_variables() and name not in OTHERS]
+    assert [name for name in unknown if name not in known_variables()] == []
+
+
+def test_the_example_of_settings_reads_the_same_by_a_shell() -> None:
+    # with what it offers switched on; systemd and sh differ in quotes and blanks
+    offered = re.sub(r"^#(?=[A-Z][A-Z0-9_]*=)", "", ENV_EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    plain = dict(re.findall(r'^([A-Z0-9_]+)="?(.*?)"?$', offered, re.MULTILINE))
+    script = f"set -a\n{offered}\nenv -0"
+    done = subprocess.run(["/bin/sh", "-eu"], input=script, capture_output=True, text=True, timeout=30, check=True)
+    seen = dict(entry.split("=", 1) for entry in done.stdout.split("\0") if entry)
+    assert {name: seen.get(name) for name in plain} == plain
+    settings = {name: value for name, value in plain.items() if not name.endswith("_FILE")}
+    assert Settings.from_environment(settings).log_paths == ("/var/log/cowrie/cowrie.json*",)
+
+
+def test_dagster_on_postgresql_differs_in_its_storage_alone() -> None:
+    # the rest of both files, from the part that follows the storage
+    usual, other = (
+        path.read_text(encoding="utf-8").partition("\nlocal_artifact_storage:")
+        for path in (ROOT / "dagster.yaml", DEPLOY / "dagster.postgresql.yaml")
+    )
+    assert other[1:] == usual[1:]
+    assert other[1]
+    assert "\n    postgres_url: postgresql+psycopg2://" in other[0]
+
+
+def test_the_guide_names_commands_that_exist() -> None:
+    commands = commands_of_guide()
+    assert ("cowrie-pipeline", "alerts", "test") in commands
+    wrong = []
+    for program, *words in sorted(commands):
+        shown = CliRunner().invoke(COMMANDS[program], [*words, "--help"])
+        if shown.exit_code != 0:
+            wrong.append(" ".join((program, *words)))
+    assert wrong == []
+
+
+def test_the_guides_links_lead_somewhere() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    anchors = {
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if target.startswith("https://"):
+            continue
+        if path:
+            assert (GUIDE.parent / path).exists(), target
+        else:
+            assert anchor in anchors, target
+
+
+def test_the_guide_names_files_of_the_project_that_exist() -> None:
+    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs)/[\w./-]+)", GUIDE.read_text(encoding="utf-8")))
+    named |= set(re.findall(r"(?<![\w/])(deploy/[\w./-]+\w)", GUIDE.read_text(encoding="utf-8")))
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
