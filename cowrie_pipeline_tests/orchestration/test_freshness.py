@@ -17,6 +17,7 @@ from cowrie_pipeline.steps.alerts.runs import findings_of_run
 DAILY_ASSETS = (
     "asn_inventory",
     "asn_session_counts",
+    "attack_report",
     "file_reputation",
     "ip_inventory",
     "password_exposure",
