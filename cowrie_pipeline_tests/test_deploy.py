@@ -39,7 +39,7 @@ def code_of_guide() -> str:
 
 
 def commands_of_guide() -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return the commands of ours that the guide names, in blocks and in the text: program with subcommands, options."""
+    """Return our commands that the guide names, in blocks and in the text: program with subcommands, and options."""
     lines = code_of_guide().splitlines() + re.findall(r"`([^`\n]+)`", GUIDE.read_text(encoding="utf-8"))
     found = set()
     for line in lines:
