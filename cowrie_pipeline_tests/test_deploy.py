@@ -38,15 +38,17 @@ def code_of_guide() -> str:
     return "\n".join(blocks).replace("\\\n", " ")
 
 
-def commands_of_guide() -> set[tuple[str, ...]]:
-    """Return the commands of ours that the guide names, in blocks and in the text: the program and its subcommands."""
-    text = GUIDE.read_text(encoding="utf-8")
-    lines = code_of_guide().splitlines() + re.findall(r"`([^`\n]+)`", text)
+def commands_of_guide() -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return our commands that the guide names, in blocks and in the text: program with subcommands, and options."""
+    lines = code_of_guide().splitlines() + re.findall(r"`([^`\n]+)`", GUIDE.read_text(encoding="utf-8"))
     found = set()
     for line in lines:
-        for match in re.finditer(r"(?:^|[\s/])(cowrie-pipeline|cowrie-enrich)((?: [a-z][a-z-]*)*)(?=$|[\s)'\"])", line):
-            if match[2]:
-                found.add((match[1], *match[2].split()))
+        for match in re.finditer(
+            r"(?:^|[\s/])(cowrie-pipeline|cowrie-enrich)((?: [a-z][a-z-]*)*)(?=$|[\s)'\"])([^#]*)", line
+        ):
+            options = tuple(re.findall(r"(?<=\s)--[a-z-]+", match[3]))
+            if match[2] or options:
+                found.add(((match[1], *match[2].split()), options))
     return found
 
 
@@ -137,14 +139,14 @@ def test_dagster_on_postgresql_differs_in_its_storage_alone() -> None:
     assert "\n    postgres_url: postgresql+psycopg2://" in other[0]
 
 
-def test_the_guide_names_commands_that_exist() -> None:
+def test_the_guide_names_commands_and_options_that_exist() -> None:
     commands = commands_of_guide()
-    assert ("cowrie-pipeline", "alerts", "test") in commands
+    assert (("cowrie-pipeline", "alerts", "test"), ()) in commands
     wrong = []
-    for program, *words in sorted(commands):
+    for (program, *words), options in sorted(commands):
         shown = CliRunner().invoke(COMMANDS[program], [*words, "--help"])
-        if shown.exit_code != 0:
-            wrong.append(" ".join((program, *words)))
+        if shown.exit_code != 0 or any(option not in shown.stdout for option in options):
+            wrong.append(" ".join((program, *words, *options)))
     assert wrong == []
 
 
