@@ -79,7 +79,9 @@ def run_ui(settings: Settings, port: int) -> NoReturn:
         OUT.print("Nothing of your own is there yet, so this is the demo's data.")
     open_instance(settings).dispose()  # sets DAGSTER_HOME for the child
     OUT.print(f"Open http://127.0.0.1:{port} - stop it with Ctrl+C.")
-    command = ("-m", "dagster", "dev", "-m", "cowrie_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port))
+    # in a checkout the name that other commands know the code by: a run of another name could not be tried again
+    code = ("-w", "workspace.yaml") if Path("workspace.yaml").exists() else ("-m", "cowrie_pipeline.definitions")
+    command = ("-m", "dagster", "dev", *code, "-h", "127.0.0.1", "-p", str(port))
     OUT.file.flush()
     # in the place of this process, so that whatever stops it stops Dagster
     os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - our own words, and no shell
