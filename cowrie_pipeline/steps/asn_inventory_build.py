@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, func, select
@@ -36,6 +37,8 @@ __all__ = ["BATCH_SIZE", "AsnBuildReport", "Malformed", "build_asn_inventory"]
 BATCH_SIZE = 1_000
 
 _NAMED = 20
+# Addresses of one prefix that were looked up together have the same document, to the letter.
+_DOCUMENTS_REMEMBERED = 16_384
 
 # Kinds as PostgreSQL calls them, in words.
 _KINDS = {
@@ -257,8 +260,9 @@ def _told_by_sqlite(connection: Connection, networks: Sequence[int]) -> Iterator
     first: dict[tuple[int, tuple[Any, ...], str | None], str] = {}
     # rows as the driver gives them: millions of SQLAlchemy's would take longer than the documents
     cursor = connection.connection.cursor()
+    read = lru_cache(_DOCUMENTS_REMEMBERED)(read_document_text)
     for asn, document, address in cursor.execute(statement, (json.dumps(list(networks)),)):
-        values, fault = read_document_text(document)
+        values, fault = read(document)
         key = asn, values, fault
         counts[key] += 1
         if fault is not None:
