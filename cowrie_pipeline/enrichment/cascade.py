@@ -243,6 +243,11 @@ class Cascade:
         names += [source.name for source in (self._network_source, *self._network_lists) if source is not None]
         return "+".join(names)
 
+    @property
+    def asks_about_networks(self) -> bool:
+        """Whether any source is asked about AS numbers; without one nothing can be completed."""
+        return bool(self._network_lists) or self._network_source is not None
+
     def run(self, addresses: Sequence[KnownAddress], *, cache: LookupCache, now: datetime) -> CascadeResult:
         """Look up what is due of `addresses`, each source once for all; never raises for what a source does."""
         run = _Run(cache, now)

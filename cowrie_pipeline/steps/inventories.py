@@ -207,7 +207,7 @@ def look_up_addresses(
 
 def _complete_networks(warehouse: Warehouse, cascade: Cascade, *, ledger: Ledger, now: datetime) -> CascadeResult:
     with warehouse.read() as connection:
-        lacking = incomplete_networks(connection)
+        lacking = incomplete_networks(connection) if cascade.asks_about_networks else []
     result = cascade.complete_networks(lacking, cache=ledger, now=now)
     if result.networks:
         ledger.flush()
