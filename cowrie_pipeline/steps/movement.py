@@ -11,12 +11,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cowrie_pipeline.steps.days import DayRange
-from cowrie_pipeline.warehouse.sql_files import read_sql
-from cowrie_pipeline.warehouse.statements import with_parameters
+from cowrie_pipeline.steps.reports import run_report
 
 __all__ = ["Moved", "MovementReport", "last_week", "report_movement"]
-
-_NO_LIMIT = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +49,18 @@ def last_week(now: datetime) -> DayRange:
 
 def report_movement(connection: Connection, days: DayRange, *, limit: int = 10) -> MovementReport:
     """Report what moved in `days`, with at most `limit` rows of each part."""
-    parameters: dict[str, Any] = {
-        "earlier_first_day": days.first - timedelta(days=len(days)),
-        "first_day": days.first,
-        "last_day": days.last,
-        "start": days.start,
-        "end": days.end,
-    }
 
     def part(name: str) -> Moved:
-        statement = read_sql(f"reports/{name}", connection.dialect.name).statement
-        counted = f"SELECT COUNT(*) FROM ({statement}) AS moved"  # noqa: S608 - a statement of ours
-        total = connection.execute(with_parameters(counted, **parameters, limit=_NO_LIMIT)).scalar_one()
-        found = connection.execute(with_parameters(statement, **parameters, limit=limit))
-        return Moved(total, tuple(found.keys()), tuple(tuple(row) for row in found))
+        found = run_report(connection, name, days)
+        return Moved(len(found.rows), found.columns, found.rows[:limit])
 
-    differing = connection.execute(
-        with_parameters(read_sql("reports/snapshots_that_differ", connection.dialect.name).statement, **parameters)
-    )
+    differing = run_report(connection, "snapshots_that_differ", days)
+    fact, share = map(differing.columns.index, ("fact", "share"))
     return MovementReport(
         days,
         addresses=part("moved_addresses"),
         countries=part("changed_countries"),
         appeared=part("new_networks"),
         vanished=part("networks_vanished"),
-        differing={row.fact: float(row.share) for row in differing if row.share is not None},
+        differing={row[fact]: row[share] for row in differing.rows if row[share] is not None},
     )
