@@ -33,6 +33,7 @@ from cowrie_pipeline_tests.enrichment.allowances import MemoryAllowance
 from cowrie_pipeline_tests.enrichment.recording import RecordingSource, Script
 from cowrie_pipeline_tests.steps.made_days import (
     NOW,
+    attack,
     command,
     connect,
     load,
@@ -105,15 +106,6 @@ def says(**of_address: Mapping[str, Any] | Status) -> Script:
 
 def hits(**payload: Any) -> Script:
     return says(always=payload)
-
-
-def attack(warehouse: Warehouse, folder: Path, *addresses: str, at: str = f"{DAY} 10:00") -> None:
-    """Let each address connect once."""
-    load_events(
-        warehouse,
-        folder,
-        [connect(at, session=f"{number:012x}", src_ip=address) for number, address in enumerate(addresses)],
-    )
 
 
 def enrich(warehouse: Warehouse, *sources: RecordingSource, later: timedelta = timedelta(0)) -> Any:

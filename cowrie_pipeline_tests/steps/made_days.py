@@ -137,6 +137,15 @@ def load_events(warehouse: Warehouse, folder: Path, events: Sequence[Event]) -> 
     return load(warehouse, days[0], days[-1])
 
 
+def attack(warehouse: Warehouse, folder: Path, *addresses: str, at: str = "2026-03-09 10:00") -> None:
+    """Let each address connect once, at the same time."""
+    load_events(
+        warehouse,
+        folder,
+        [connect(at, session=f"{number:012x}", src_ip=address) for number, address in enumerate(addresses)],
+    )
+
+
 def rows(warehouse: Warehouse, table: Table, *conditions: Any) -> list[dict[str, Any]]:
     """Return rows of a table in the order of its key."""
     with warehouse.read() as connection:

@@ -36,9 +36,9 @@ from cowrie_pipeline_tests.enrichment.recording import RecordingSource, terms_of
 from cowrie_pipeline_tests.steps.made_days import (
     NOW,
     World,
+    attack,
     connect,
     load,
-    load_events,
     login,
     one,
     rows,
@@ -51,15 +51,6 @@ from cowrie_pipeline_tests.steps.made_days import (
 DAY = "2026-03-09"
 GOOGLE, CLOUDFLARE = "8.8.8.8", "1.1.1.1"
 ASNS = {GOOGLE: 15169, CLOUDFLARE: 13335, "9.9.9.9": 15169}
-
-
-def attacks(warehouse: Warehouse, folder: Path, *addresses: str, at: str = f"{DAY} 10:00") -> None:
-    """Let each address connect once."""
-    load_events(
-        warehouse,
-        folder,
-        [connect(at, session=f"{number:012x}", src_ip=address) for number, address in enumerate(addresses)],
-    )
 
 
 def address_of(warehouse: Warehouse, address: str) -> dict[str, Any]:
@@ -86,7 +77,7 @@ def assert_counts_are_recounts(warehouse: Warehouse) -> None:
 
 
 def test_sessions_make_the_rows_of_addresses_and_the_cascade_fills_them(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     row = address_of(warehouse, GOOGLE)
     assert (row["enrichment_state"], row["enrichment"], row["current_asn"]) == (None, None, None)
     assert (row["session_count"], row["first_seen"]) == (1, datetime(2026, 3, 9, 10, tzinfo=UTC))
@@ -105,7 +96,7 @@ def test_sessions_make_the_rows_of_addresses_and_the_cascade_fills_them(warehous
 
 
 def test_cymru_fills_what_maxmind_does_not_know(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     World(ASNS.get, by_cymru=True).enrich(warehouse, DAY)
     row, network = address_of(warehouse, GOOGLE), network_of(warehouse, 15169)
     assert (row["current_asn"], row["asn_source"]) == (15169, "cymru")
@@ -119,7 +110,7 @@ def test_cymru_fills_what_maxmind_does_not_know(warehouse: Warehouse, tmp_path: 
 
 
 def test_real_geoip_files_are_read(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, "5.39.0.9", "198.51.101.1")
+    attack(warehouse, tmp_path, "5.39.0.9", "198.51.101.1")
     folder = tmp_path / "geoip"
     folder.mkdir()
     write_database(folder / "GeoLite2-City.mmdb", "GeoLite2-City", {"5.39.0.0/16": PARIS})
@@ -142,7 +133,7 @@ def test_real_geoip_files_are_read(warehouse: Warehouse, tmp_path: Path) -> None
 
 @pytest.mark.shared_data
 def test_maxminds_own_test_databases_are_read(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, "81.2.69.142", "1.128.0.1")
+    attack(warehouse, tmp_path, "81.2.69.142", "1.128.0.1")
     with build_enrichment(Settings(geoip_dir=SHARED_DATA / "mmdb", offline=True), {}, MemoryAllowance()) as enrichment:
         cascade = enrichment.cascade
         run_cascade(warehouse, cascade, span(DAY), now=NOW)
@@ -152,7 +143,7 @@ def test_maxminds_own_test_databases_are_read(warehouse: Warehouse, tmp_path: Pa
 
 
 def test_an_as_number_of_32_bits_is_kept(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     World(lambda _: 4_199_999_999).enrich(warehouse, DAY)
     assert address_of(warehouse, GOOGLE)["current_asn"] == 4_199_999_999
 
@@ -160,7 +151,7 @@ def test_an_as_number_of_32_bits_is_kept(warehouse: Warehouse, tmp_path: Path) -
 def test_many_addresses_go_in_batches(warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventories, "_ADDRESSES_AT_ONCE", 3)
     addresses = [f"11.0.0.{number}" for number in range(8)]
-    attacks(warehouse, tmp_path, *addresses)
+    attack(warehouse, tmp_path, *addresses)
     world = World(lambda address: 100 + int(address.rpartition(".")[2]) % 2)
     seen: list[tuple[int, int]] = []
     with world.cascade() as cascade:
@@ -180,7 +171,7 @@ def test_many_addresses_go_in_batches(warehouse: Warehouse, tmp_path: Path, monk
 
 
 def test_a_name_that_is_known_stays_and_what_is_missing_is_filled(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE, CLOUDFLARE)
+    attack(warehouse, tmp_path, GOOGLE, CLOUDFLARE)
     with warehouse.begin() as connection:
         connection.execute(
             asn_inventory.insert(),
@@ -197,7 +188,7 @@ def test_a_name_that_is_known_stays_and_what_is_missing_is_filled(warehouse: War
 
 
 def test_a_network_of_two_addresses_is_one_row(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE, "9.9.9.9")
+    attack(warehouse, tmp_path, GOOGLE, "9.9.9.9")
     World(ASNS.get).enrich(warehouse, DAY)
     assert one(warehouse, asn_inventory)["unique_ip_count"] == 2
 
@@ -205,7 +196,7 @@ def test_a_network_of_two_addresses_is_one_row(warehouse: Warehouse, tmp_path: P
 def test_a_network_is_last_seen_when_an_address_known_long_ago_attacks_again(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     world = World(ASNS.get, by_cymru=True)
     world.enrich(warehouse, DAY)
     scan(warehouse, write_log(tmp_path / "next.json", [login("2026-03-10 11:00", session="ff", src_ip=GOOGLE)]))
@@ -218,7 +209,7 @@ def test_an_address_that_moves_to_another_network_is_counted_there_and_its_past_
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     """Case 28: 4134 -> 4837; old sessions keep the old network, new ones get the new."""
-    attacks(warehouse, tmp_path, GOOGLE, CLOUDFLARE)
+    attack(warehouse, tmp_path, GOOGLE, CLOUDFLARE)
     world = World(lambda _: 4134)
     first, second = NOW, NOW + timedelta(days=10)
     world.enrich(warehouse, DAY, now=first)
@@ -244,7 +235,7 @@ def test_an_address_that_moves_to_another_network_is_counted_there_and_its_past_
 def test_an_address_that_stays_is_confirmed_and_one_that_comes_back_begins_a_new_span(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     world = World(lambda _: 4134)
     times = [NOW + timedelta(days=10 * number) for number in range(5)]
     for time, asn in zip(times, (4134, 4134, 4837, 4134, 4134), strict=True):
@@ -261,7 +252,7 @@ def test_an_address_that_stays_is_confirmed_and_one_that_comes_back_begins_a_new
 
 
 def test_an_address_whose_facts_are_fresh_is_not_asked_again(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     world = World(ASNS.get)
     world.enrich(warehouse, DAY)
     asked = len(world.maxmind.calls)
@@ -271,7 +262,7 @@ def test_an_address_whose_facts_are_fresh_is_not_asked_again(warehouse: Warehous
 
 
 def test_a_stale_address_is_asked_again(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     world = World(ASNS.get)
     world.enrich(warehouse, DAY)
     due_at = address_of(warehouse, GOOGLE)["enrichment_due_at"]
@@ -283,7 +274,7 @@ def test_a_stale_address_is_asked_again(warehouse: Warehouse, tmp_path: Path) ->
 
 
 def test_only_the_addresses_of_the_days_asked_for_are_due(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     scan(warehouse, write_log(tmp_path / "next.json", [connect("2026-03-10 11:00", session="ff", src_ip=CLOUDFLARE)]))
     load(warehouse, "2026-03-10")
     world = World(ASNS.get)
@@ -292,7 +283,7 @@ def test_only_the_addresses_of_the_days_asked_for_are_due(warehouse: Warehouse, 
 
 
 def test_an_address_is_due_when_another_source_can_be_asked(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     world = World(ASNS.get, by_cymru=True)
     with Cascade([world.maxmind]) as cascade:
         run_cascade(warehouse, cascade, span(DAY), now=NOW)
@@ -305,7 +296,7 @@ def test_an_address_is_due_when_another_source_can_be_asked(warehouse: Warehouse
 
 def test_nobody_is_asked_about_an_address_that_is_nowhere_on_the_internet(warehouse: Warehouse, tmp_path: Path) -> None:
     bogons = ["10.0.0.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "fd00::1", "224.0.0.1", "192.0.2.1"]
-    attacks(warehouse, tmp_path, *bogons)
+    attack(warehouse, tmp_path, *bogons)
     world = World(lambda _: 666)
     report = world.enrich(warehouse, DAY)
     assert [*world.maxmind.calls, *world.cymru.calls, *world.network.calls] == []
@@ -325,7 +316,7 @@ def test_nobody_is_asked_about_an_address_that_is_nowhere_on_the_internet(wareho
 def test_where_everything_fails_the_address_stays_and_each_failure_is_written_down(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     world = World(lambda _: Status.ERROR)
     report = world.enrich(warehouse, DAY)
     row = address_of(warehouse, GOOGLE)
@@ -342,7 +333,7 @@ def test_where_everything_fails_the_address_stays_and_each_failure_is_written_do
 
 
 def test_a_failure_later_takes_nothing_away(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
     world = World(ASNS.get, by_cymru=True)
     world.enrich(warehouse, DAY)
     world.asn_of = lambda _: Status.RATE_LIMITED
@@ -357,7 +348,7 @@ def test_a_failure_later_takes_nothing_away(warehouse: Warehouse, tmp_path: Path
 
 
 def test_what_one_source_breaks_does_not_lose_what_another_found(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE)
+    attack(warehouse, tmp_path, GOOGLE)
 
     class Broken(RecordingSource):
         def look_up(self, keys: Sequence[str], *, now: datetime) -> Sequence[Outcome]:  # noqa: ARG002
@@ -373,7 +364,7 @@ def test_what_one_source_breaks_does_not_lose_what_another_found(warehouse: Ware
 
 
 def test_a_document_that_somebody_spoiled_is_made_anew(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE, CLOUDFLARE, "9.9.9.9")
+    attack(warehouse, tmp_path, GOOGLE, CLOUDFLARE, "9.9.9.9")
     for address, document in ((GOOGLE, '"a text"'), (CLOUDFLARE, "null"), ("9.9.9.9", '{"maxmind": "x"}')):
         with warehouse.begin() as connection:
             connection.execute(
@@ -386,7 +377,7 @@ def test_a_document_that_somebody_spoiled_is_made_anew(warehouse: Warehouse, tmp
 
 
 def test_no_document_is_json_null(warehouse: Warehouse, tmp_path: Path) -> None:
-    attacks(warehouse, tmp_path, GOOGLE, "10.0.0.1", CLOUDFLARE)
+    attack(warehouse, tmp_path, GOOGLE, "10.0.0.1", CLOUDFLARE)
     World(lambda address: None if address == CLOUDFLARE else 15169).enrich(warehouse, DAY)
     with warehouse.begin() as connection:
         for table, column in (("ip_inventory", "enrichment"), ("asn_inventory", "enrichment")):
@@ -452,7 +443,7 @@ def test_processes_that_meet_the_same_addresses_at_once_lose_nothing(
 ) -> None:
     """All have asked before the first may write: the same networks are new to each."""
     addresses = [f"11.0.{number // 200}.{number % 200}" for number in range(600)]
-    attacks(warehouse, tmp_path, *addresses)
+    attack(warehouse, tmp_path, *addresses)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
     with ProcessPoolExecutor(2, mp_context=context, initializer=_share, initargs=(barrier,)) as executor:

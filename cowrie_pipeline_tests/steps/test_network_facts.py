@@ -32,7 +32,7 @@ from cowrie_pipeline.warehouse.tables import (
     ip_inventory,
 )
 from cowrie_pipeline_tests.enrichment.recording import RecordingSource
-from cowrie_pipeline_tests.steps.made_days import NOW, World, connect, load_events, one, rows, run_cascade, span
+from cowrie_pipeline_tests.steps.made_days import NOW, World, attack, one, rows, run_cascade, span
 
 RULES = read_network_rules()
 DAY = "2026-03-09"
@@ -256,14 +256,6 @@ def test_replacements_in_any_order_leave_a_chain_without_gaps(warehouse: Warehou
 
 
 # ---- what is missing is asked for again
-
-
-def attack(warehouse: Warehouse, folder: Path, *addresses: str) -> None:
-    load_events(
-        warehouse,
-        folder,
-        [connect(f"{DAY} 10:00", session=f"{number:012x}", src_ip=each) for number, each in enumerate(addresses)],
-    )
 
 
 def test_a_network_that_maxmind_names_has_country_and_registry_from_team_cymru(

@@ -17,20 +17,12 @@ from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, session_summaries
 from cowrie_pipeline_tests.enrichment.recording import RecordingSource
-from cowrie_pipeline_tests.steps.made_days import NOW, connect, load_events, one, rows, run_cascade, span
+from cowrie_pipeline_tests.steps.made_days import NOW, attack, one, rows, run_cascade, span
 
 DAY = "2026-03-09"
 ALIBABA, ACME = 45_102, 65_010
 ADDRESS = "47.242.217.70"
 RULES = read_network_rules()
-
-
-def attack(warehouse: Warehouse, folder: Path, *addresses: str) -> None:
-    load_events(
-        warehouse,
-        folder,
-        [connect(f"{DAY} 10:00", session=f"{number:012x}", src_ip=each) for number, each in enumerate(addresses)],
-    )
 
 
 def enrich(
