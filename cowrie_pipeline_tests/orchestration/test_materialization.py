@@ -1,5 +1,6 @@
 """Assets and checks as Dagster runs them: days and ranges, what is written on each day, and what stops what."""
 
+import importlib
 import logging
 import os
 import socket
@@ -452,6 +453,37 @@ def test_what_may_pass_is_tried_again_and_what_cannot_is_not(
     assert outcome.succeeded == (tries == 2)
     assert [each for each in outcome.errors if not each.endswith("ValueError: a mistake in the code")] == []
     assert len(outcome.errors) == 2 - tries
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [(OperationalError("SELECT", {}, Exception("database is locked")), 2), (ValueError("a mistake in the code"), 1)],
+    ids=["may pass", "cannot pass"],
+)
+@pytest.mark.parametrize("work", ["orchestration.checks.table_of", "orchestration.assets.reconciled_inventories.mend"])
+def test_what_yields_its_results_is_tried_again_by_the_same_rule(
+    pipeline: Settings, monkeypatch: pytest.MonkeyPatch, work: str, error: Exception, tries: int
+) -> None:
+    calls = 0
+    module, _, name = f"cowrie_pipeline.{work}".rpartition(".")
+    done = getattr(importlib.import_module(module), name)
+
+    def fail_once(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise error
+        return done(*arguments, **named)
+
+    monkeypatch.setattr(f"{module}.{name}", fail_once)
+    with dg.DagsterInstance.ephemeral() as instance:
+        # without GeoIP files the checks of coverage fail, and show rows
+        result = run_assets(instance, pipeline, "2026-03-01")
+        if name == "mend":
+            assert result.success
+            result = run_job(instance, pipeline, RECONCILE_JOB)
+            assert calls == tries
+    assert result.success == (tries == 2)
 
 
 def test_a_long_range_is_one_run_and_several_transactions(
