@@ -22,12 +22,14 @@ def table_metadata(table: Table, upstream: Mapping[str, Sequence[tuple[str, str]
         table: the table that the asset fills.
         upstream: for columns that come from another asset, that asset and its columns.
     """
+    # of a key of several columns none is unique by itself
+    key = [column.name for column in table.primary_key.columns]
     columns = [
         dg.TableColumn(
             column.name,
             str(column.type).split("(")[0].lower(),
             description=column.comment,
-            constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=bool(column.primary_key)),
+            constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=key == [column.name]),
         )
         for column in table.columns
     ]

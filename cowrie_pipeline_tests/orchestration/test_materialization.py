@@ -126,6 +126,12 @@ def test_a_range_is_one_run_that_writes_on_each_day_what_is_true_of_that_day(
             assert lineage or asset == "raw_sessions"
     counts = {day: made["dagster/row_count"].value for day, made in metadata_of(result, "raw_sessions").items()}
     assert counts == SESSIONS
+    for day, made in metadata_of(result, "asn_session_counts").items():
+        # of nobody's network, as it is without GeoIP files: a row all the same
+        assert day is not None
+        assert (made["dagster/row_count"].value, made["networks"].value) == (min(SESSIONS[day], 1), 0)
+        unique = [each.name for each in made["dagster/column_schema"].schema.columns if each.constraints.unique]
+        assert unique == [], "day and network are a key together"
     addresses = {day: made["dagster/row_count"].value for day, made in metadata_of(result, "ip_inventory").items()}
     assert addresses == SESSIONS
     previews = {day: len(made["preview"].records) for day, made in metadata_of(result, "raw_sessions").items()}
