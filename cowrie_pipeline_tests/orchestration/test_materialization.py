@@ -134,6 +134,11 @@ def test_a_range_is_one_run_that_writes_on_each_day_what_is_true_of_that_day(
         assert unique == [], "day and network are a key together"
     addresses = {day: made["dagster/row_count"].value for day, made in metadata_of(result, "ip_inventory").items()}
     assert addresses == SESSIONS
+    for asset in ALL_ASSETS:
+        of_day = metadata_of(result, asset)["2026-03-04"]
+        # nobody moved a file, and of no network's address nothing is known of networks
+        has_plot = asset not in {"file_reputation", "asn_inventory"}
+        assert any(isinstance(value, dg.MarkdownMetadataValue) for value in of_day.values()) == has_plot, asset
     previews = {day: len(made["preview"].records) for day, made in metadata_of(result, "raw_sessions").items()}
     assert previews == SESSIONS
     for spec in all_reports():
@@ -288,6 +293,11 @@ def test_files_and_passwords_are_looked_up_and_no_password_is_in_an_event(
     (passwords,) = metadata_of(result, "password_exposure").values()
     assert (passwords["dagster/row_count"].value, passwords["exposed"].value) == (2, 1)
     assert passwords["statuses"].value == {"hit": 1, "not_found": 1}
+    assert [list(record.data.values()) for record in passwords["coverage"].records] == [
+        ["hit", 1, 0.5],
+        ["not_found", 1, 0.5],
+    ]
+    assert passwords["coverage_of_answers"].value == 1
     found = evaluations(result)
     assert found["coverage_of_file_reputation"].passed
     assert found["coverage_of_password_exposure"].passed
