@@ -395,6 +395,12 @@ class Settings:
         None,
         "Where people open Dagster's UI, such as `https://dagster.example.org`: alerts link to the run there.",
     )
+    docs_url: str | None = _setting(
+        "COWRIE_DOCS_URL",
+        None,
+        "Where people read the folder `docs` of this project, such as `https://git.example.org/cowrie/blob/main/docs`: "
+        "Dagster's UI and alerts link to its pages there. Default: they name the files.",
+    )
     alert_repeat_hours: float = _setting(
         "COWRIE_ALERT_REPEAT_HOURS", 24.0, "How long after an alert it is repeated while the trouble lasts, in hours."
     )
@@ -431,6 +437,8 @@ class Settings:
         if self.ui_url is not None and not _is_plain_web_url(self.ui_url):
             # not shown: it may hold a password
             raise SettingsError("COWRIE_UI_URL must be http(s)://host/..., without user or password")
+        if self.docs_url is not None and not _is_plain_web_url(self.docs_url):
+            raise SettingsError("COWRIE_DOCS_URL must be http(s)://host/..., without user or password")
         if not 0 <= self.limited_min_worth <= 4:
             raise SettingsError(f"COWRIE_LIMITED_MIN_WORTH must be from 0 to 4, found {self.limited_min_worth}")
         if not 0 <= self.daily_hour <= 23:
@@ -488,6 +496,10 @@ class Settings:
     def reports_folder(self) -> Path:
         """Where pages for people are written."""
         return self.state_dir / "reports"
+
+    def docs_page(self, path: str) -> str:
+        """Return where a page of `docs/` is read, given its path from the project's root: its address, or that path."""
+        return f"{self.docs_url.rstrip('/')}/{path.removeprefix('docs/')}" if self.docs_url else path
 
     @property
     def log_paths(self) -> tuple[str, ...]:

@@ -120,10 +120,11 @@ def test_two_receivers_of_one_name_are_refused(tmp_path: Path) -> None:
         read(tmp_path, table * 2)
 
 
+@pytest.mark.parametrize("variable", ["COWRIE_UI_URL", "COWRIE_DOCS_URL"])
 @pytest.mark.parametrize(
     "url", ["dagster.example.org", "ftp://h/", f"https://me:{SECRET}@h/", "https://h/<b>", "https://h:x/"]
 )
-def test_a_ui_that_cannot_be_linked_to_is_refused_and_not_shown(url: str) -> None:
-    with pytest.raises(SettingsError, match="COWRIE_UI_URL") as caught:
-        Settings.from_environment({"COWRIE_UI_URL": url})
+def test_what_cannot_be_linked_to_is_refused_and_not_shown(variable: str, url: str) -> None:
+    with pytest.raises(SettingsError, match=variable) as caught:
+        Settings.from_environment({variable: url})
     assert SECRET not in str(caught.value)

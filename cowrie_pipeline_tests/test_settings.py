@@ -65,6 +65,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "COWRIE_CACHE_HIT_DROP": ("0.5", 0.5),
     "COWRIE_ALERTS_FILE": ("/srv/alerts.toml", Path("/srv/alerts.toml")),
     "COWRIE_UI_URL": ("https://dagster.example.org", "https://dagster.example.org"),
+    "COWRIE_DOCS_URL": ("https://git.example.org/docs", "https://git.example.org/docs"),
     "COWRIE_ALERT_REPEAT_HOURS": ("12", 12.0),
     "COWRIE_ALERT_DAY_DUE_HOUR": ("0", 0),
     "COWRIE_ALERT_STALE_HOURS": ("26", 26.0),
@@ -260,6 +261,14 @@ def test_what_is_not_set_is_below_the_state_folder() -> None:
     assert settings.cache_folder == Path("/srv/state/cache")
     assert settings.lists_folder == Path("/srv/state/lists")
     assert settings.log_paths == ()
+
+
+def test_a_page_is_read_where_that_is_set_and_else_named_by_its_file() -> None:
+    page = "docs/checks/geoip_age.md"
+    assert Settings().docs_page(page) == page
+    for url in ("https://git.example.org/docs", "https://git.example.org/docs/"):
+        read_at = Settings.from_environment({"COWRIE_DOCS_URL": url}).docs_page(page)
+        assert read_at == "https://git.example.org/docs/checks/geoip_age.md"
 
 
 def test_the_readme_has_every_setting_with_its_default_and_its_help() -> None:

@@ -22,6 +22,7 @@ from cowrie_pipeline.orchestration.assets import (
 from cowrie_pipeline.orchestration.checks import build_checks
 from cowrie_pipeline.orchestration.freshness import build_freshness
 from cowrie_pipeline.orchestration.log_sensor import backfill, build_log_sensor
+from cowrie_pipeline.orchestration.metadata import page_value
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.orchestration.retention import build_retention
@@ -34,12 +35,29 @@ __all__ = ["DAILY_JOB", "build_definitions"]
 DAILY_JOB = "daily"
 
 
+# What somebody reads who wants to know what an asset is.
+_PAGES = {
+    "raw_sessions": "docs/tables.md#session_summaries",
+    "ip_inventory": "docs/tables.md#ip_inventory",
+    "asn_inventory": "docs/tables.md#asn_inventory",
+    "session_snapshots": "docs/decisions/0004-snapshots-wait.md",
+    "asn_session_counts": "docs/tables.md#asn_session_counts",
+    "file_reputation": "docs/tables.md#file_reputation",
+    "password_exposure": "docs/tables.md#password_exposure",
+    "attack_report": "docs/operations.md#pages-on-attacks",
+    "attack_report_30_days": "docs/operations.md#pages-on-attacks",
+    "downloaded_lists": "docs/sources.md#looked-up-on-this-machine",
+    "stale_enrichment": "docs/architecture.md#how-things-are-looked-up",
+    "reconciled_inventories": "docs/networks.md",
+}
+
+
 def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.Definitions:
     """Return what Dagster loads.
 
     Args:
-        settings: of which the first day, the hour of the daily run and the sensor's interval are used; by default
-            those of the environment.
+        settings: of which the first day, the hour of the daily run, the sensor's interval and the place of the docs are
+            used; by default those of the environment.
         overrides: arguments of `dg.Definitions` that replace ours.
     """
     settings = settings or Settings.from_environment()
@@ -57,7 +75,7 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
             build_attack_report(partitions),
         ]
     rolling_report = build_attack_report_30_days()
-    freshness = build_freshness(of_days)
+    freshness = build_freshness(of_days, settings)
     daily = dg.define_asset_job(
         DAILY_JOB,
         selection=dg.AssetSelection.assets(*of_days, rolling_report) - dg.AssetSelection.checks(*freshness.checks),
@@ -65,13 +83,16 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
     )
     parts: dict[str, Any] = {
         "assets": [
-            *of_days,
-            rolling_report,
-            build_downloaded_lists(),
-            build_stale_enrichment(),
-            build_reconciled_inventories(),
+            _documented(asset, settings)
+            for asset in (
+                *of_days,
+                rolling_report,
+                build_downloaded_lists(),
+                build_stale_enrichment(),
+                build_reconciled_inventories(settings),
+            )
         ],
-        "asset_checks": [*build_checks(partitions), *freshness.checks],
+        "asset_checks": [*build_checks(partitions, settings), *freshness.checks],
         "jobs": [daily, backfill],
         "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention(), freshness.schedule],
         "sensors": [build_log_sensor(daily, settings), *build_alert_sensors()],
@@ -80,3 +101,10 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
         "executor": dg.in_process_executor,
     }
     return dg.Definitions(**(parts | overrides))
+
+
+def _documented(asset: dg.AssetsDefinition, settings: Settings) -> dg.AssetsDefinition:
+    """Return the same asset with a link to what is written about it."""
+    return asset.map_asset_specs(
+        lambda spec: spec.merge_attributes(metadata={"docs": page_value(_PAGES[spec.key.to_user_string()], settings)})
+    )

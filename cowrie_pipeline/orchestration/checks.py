@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from cowrie_pipeline.orchestration.metadata import table_of
+from cowrie_pipeline.orchestration.assets.shared import RETRY, typed_failures
+from cowrie_pipeline.orchestration.metadata import page_value, table_of
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import Check, CheckResult, Severity, all_checks
 from cowrie_pipeline.steps.days import DayRange
 
@@ -16,20 +18,29 @@ __all__ = ["build_checks"]
 _SEVERITIES = {Severity.ERROR: dg.AssetCheckSeverity.ERROR, Severity.WARN: dg.AssetCheckSeverity.WARN}
 
 
-def build_checks(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
-    """Return one definition for each asset, with all its checks; each can be run alone."""
+def build_checks(partitions: dg.DailyPartitionsDefinition, settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """Return one definition for each asset, with all its checks; each can be run alone.
+
+    Args:
+        partitions: the days.
+        settings: of which the place of the docs is used; all others are read anew by each run.
+    """
     checks = all_checks()
     assets = sorted({check.asset for check in checks})
-    return [_build(asset, [check for check in checks if check.asset == asset], partitions) for asset in assets]
+    of_assets = {asset: [check for check in checks if check.asset == asset] for asset in assets}
+    return [_build(asset, of_asset, partitions, settings) for asset, of_asset in of_assets.items()]
 
 
-def _build(asset: str, checks: Sequence[Check], partitions: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
+def _build(
+    asset: str, checks: Sequence[Check], partitions: dg.DailyPartitionsDefinition, settings: Settings
+) -> dg.AssetChecksDefinition:
     specs = [
-        dg.AssetCheckSpec(check.name, asset=asset, description=check.description, blocking=check.blocks)
+        dg.AssetCheckSpec(check.name, asset=asset, description=check.description(settings), blocking=check.blocks)
         for check in checks
     ]
 
-    @dg.multi_asset_check(name=f"check_{asset}", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=f"check_{asset}", specs=specs, can_subset=True, retry_policy=RETRY)
+    @typed_failures
     def run(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> Iterator[dg.AssetCheckResult]:
         # outside of a run of partitions, as when a check is started by hand, all days are checked
         if context.has_partition_key or context.has_partition_key_range:
@@ -42,12 +53,12 @@ def _build(asset: str, checks: Sequence[Check], partitions: dg.DailyPartitionsDe
                 # a state of its own for each: on SQLite a reader that stays open keeps the write-ahead log growing
                 with pipeline.warehouse.read() as connection:
                     result = check.run(connection, days, pipeline.settings, datetime.now(UTC))
-                yield _evaluation(check, result)
+                yield _evaluation(check, result, pipeline.settings)
 
     return run
 
 
-def _evaluation(check: Check, result: CheckResult) -> dg.AssetCheckResult:
+def _evaluation(check: Check, result: CheckResult, settings: Settings) -> dg.AssetCheckResult:
     metadata: dict[str, dg.MetadataValue] = {
         "should_be_so": dg.MetadataValue.text(check.title),
         "rows_at_fault": dg.MetadataValue.int(result.at_fault),
@@ -57,7 +68,7 @@ def _evaluation(check: Check, result: CheckResult) -> dg.AssetCheckResult:
     if not result.passed:
         metadata["first_rows"] = table_of(result.columns, result.rows)
         metadata["what_to_do"] = dg.MetadataValue.text(check.remedy)
-        metadata["page"] = dg.MetadataValue.text(check.page)
+        metadata["page"] = page_value(check.page, settings)
     return dg.AssetCheckResult(
         passed=result.passed,
         check_name=check.name,

@@ -37,15 +37,20 @@ class Freshness:
     schedule: dg.ScheduleDefinition
 
 
-def build_freshness(assets: Sequence[dg.AssetsDefinition]) -> Freshness:
-    """Return the checks of `assets`, which have the days of partitions.py, and their schedule."""
+def build_freshness(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> Freshness:
+    """Return the checks of `assets`, which have the days of partitions.py, and their schedule.
+
+    Args:
+        assets: all assets of days.
+        settings: of which the place of the docs is used; all others are read anew at each tick.
+    """
     with warnings.catch_warnings():
         # superseded by FreshnessPolicy, which knows no partitions: an old day that is made again makes it fresh
         warnings.simplefilter("ignore", dg.SupersessionWarning)
         made = dg.build_time_partition_freshness_checks(
             assets=assets, deadline_cron=_END_OF_DAY, timezone="UTC", severity=dg.AssetCheckSeverity.WARN
         )
-    checks = [_described(each) for each in made]
+    checks = [_described(each, FRESHNESS.description(settings)) for each in made]
     keys = sorted((key for check in checks for key in check.check_keys), key=str)
     job = dg.define_asset_job(
         FRESHNESS_JOB,
@@ -69,15 +74,13 @@ def build_freshness(assets: Sequence[dg.AssetsDefinition]) -> Freshness:
     return Freshness(checks, freshness)
 
 
-def _described(made: dg.AssetChecksDefinition) -> dg.AssetChecksDefinition:
+def _described(made: dg.AssetChecksDefinition, description: str) -> dg.AssetChecksDefinition:
     """Return the same checks with our description, which Dagster's function does not take."""
     described: dg.AssetChecksDefinition = dg.AssetChecksDefinition.create(
         keys_by_input_name=made.node_keys_by_input_name,
         node_def=cast("dg.OpDefinition", made.node_def),
         check_specs_by_output_name={
-            output: dg.AssetCheckSpec(
-                spec.name, asset=spec.asset_key, description=FRESHNESS.description, metadata=spec.metadata
-            )
+            output: dg.AssetCheckSpec(spec.name, asset=spec.asset_key, description=description, metadata=spec.metadata)
             for output, spec in made.check_specs_by_output_name.items()
         },
         can_subset=made.can_subset,

@@ -7,7 +7,9 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Connection, Select, Table
 
-__all__ = ["lineage", "preview", "table_metadata"]
+from cowrie_pipeline.settings import Settings
+
+__all__ = ["lineage", "page_value", "preview", "table_metadata", "table_of"]
 
 _PREVIEW_ROWS = 5
 _LARGEST_OF_BROWSERS = 2**53
@@ -20,21 +22,28 @@ def table_metadata(table: Table, upstream: Mapping[str, Sequence[tuple[str, str]
         table: the table that the asset fills.
         upstream: for columns that come from another asset, that asset and its columns.
     """
+    # of a key of several columns none is unique by itself
+    key = [column.name for column in table.primary_key.columns]
     columns = [
         dg.TableColumn(
             column.name,
             str(column.type).split("(")[0].lower(),
             description=column.comment,
-            constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=bool(column.primary_key)),
+            constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=key == [column.name]),
         )
         for column in table.columns
     ]
     return {
         "dagster/table_name": table.name,
-        "docs": dg.MetadataValue.path(f"docs/tables.md#{table.name}"),
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/column_lineage": lineage(upstream),
     }
+
+
+def page_value(path: str, settings: Settings) -> dg.UrlMetadataValue | dg.PathMetadataValue:
+    """Return a page of `docs/`, by its path from the project's root: a link, where it is known where docs are read."""
+    page = settings.docs_page(path)
+    return dg.MetadataValue.url(page) if settings.docs_url else dg.MetadataValue.path(page)
 
 
 def lineage(upstream: Mapping[str, Sequence[tuple[str, str]]]) -> dg.TableColumnLineage:

@@ -6,20 +6,21 @@ Does not belong here: what they say (steps/reports.py).
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 from sqlalchemy import Connection, select
 
+from cowrie_pipeline.enrichment.outcomes import Status
 from cowrie_pipeline.orchestration.metadata import table_of
 from cowrie_pipeline.steps.charts import BarChart, ColumnChart, bar_chart, column_chart, image_of
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.reports import Report, ReportSpec, Span, all_reports, days_to, run_report
 from cowrie_pipeline.warehouse.tables import loaded_days
 
-__all__ = ["DAYS_SHOWN", "columns_image", "report_metadata", "sessions_by_day_image"]
+__all__ = ["DAYS_SHOWN", "answers_metadata", "columns_image", "report_metadata", "sessions_by_day_image"]
 
 _ROWS_SHOWN = 10
 # Of a long backfill the newest days are described: each of thousands would be looked at by nobody, and take its time.
@@ -94,6 +95,23 @@ def _bars(spec: ReportSpec, rows: Iterable[tuple[Any, ...]]) -> dg.MarkdownMetad
     drawn = [(row[label_at], row[value_at] or 0) for row in rows]
     as_share = spec.plot.value == "share"
     return _shown(bar_chart(f"{spec.plot.value} by {spec.plot.label}", drawn, as_share=as_share))
+
+
+def answers_metadata(statuses: Mapping[str, int]) -> dict[str, Any]:
+    """Return how many things of a day one source was asked about, by what became of it: table, picture and share.
+
+    Args:
+        statuses: how many things, by the status of their look-up.
+    """
+    total = sum(statuses.values())
+    shares = {status: number / total for status, number in sorted(statuses.items())}
+    rows = [(status, statuses[status], round(share, 4)) for status, share in shares.items()]
+    found: dict[str, Any] = {"coverage": table_of(("status", "number", "share"), rows)}
+    if total:
+        chart = bar_chart("What became of look-ups", list(shares.items()), as_share=True)
+        answered = sum(shares.get(status, 0.0) for status in (Status.HIT, Status.NOT_FOUND))
+        found |= {"coverage_plot": _shown(chart), "coverage_of_answers": round(answered, 4)}
+    return found
 
 
 def columns_image(title: str, rows: Sequence[tuple[object, int]]) -> dg.MarkdownMetadataValue:

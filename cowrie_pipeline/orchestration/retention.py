@@ -4,9 +4,11 @@ Belongs here: the job, its schedule, and which of Dagster's runs are removed.
 Does not belong here: which rows of the pipeline's tables are (steps/retention.py).
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 
@@ -36,7 +38,7 @@ class DroppedRuns:
 
 
 def drop_old_runs(instance: dg.DagsterInstance, *, before: datetime, at_most: int = _MOST_RUNS) -> DroppedRuns:
-    """Remove runs that ended before a time, with their events.
+    """Remove runs that ended before a time, with their events and files.
 
     With a run Dagster forgets what it materialized, and would show those partitions as missing. So the newest
     materialization of each partition is reported again, without a run, before its run is removed.
@@ -52,8 +54,26 @@ def drop_old_runs(instance: dg.DagsterInstance, *, before: datetime, at_most: in
                 instance.report_runless_asset_event(materialization)
                 kept += 1
             instance.delete_run(run.run_id)
+            _remove_files(instance, run.run_id)
             runs += 1
     return DroppedRuns(runs, kept)
+
+
+def _remove_files(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Remove what Dagster leaves on disk of a run that it was told to delete.
+
+    That is what its steps printed and handed to each other, and on SQLite its own database, which is emptied and
+    otherwise stays as large as it was.
+    """
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
+    # only the storage on SQLite has it
+    path_of_run = getattr(instance.event_log_storage, "path_for_shard", None)
+    if path_of_run is not None:
+        database = path_of_run(run_id)
+        # the write-ahead log first: alone it is nothing, and beside another database it would be taken for that one's
+        for path in (f"{database}-wal", f"{database}-shm", database):
+            Path(path).unlink(missing_ok=True)
 
 
 def _newest_of_their_partition(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.AssetMaterialization]:
@@ -123,6 +143,7 @@ def drop_old_details_op(context: dg.OpExecutionContext, pipeline: Pipeline) -> N
 
 @dg.op(
     ins={"after": dg.In(dg.Nothing)},
+    retry_policy=RETRY,
     out=dg.Out(dg.Nothing),
     description="Remove Dagster's runs that ended longer than COWRIE_KEEP_RUN_DAYS ago, with their events.",
 )

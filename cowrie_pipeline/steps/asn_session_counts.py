@@ -35,8 +35,12 @@ _ALL_BITS = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class CountsReport:
-    """Networks and sessions counted, by day; network 0 stands for sessions whose network is not known."""
+    """Rows written, networks and sessions counted, by day.
 
+    Network 0 stands for sessions whose network is not known: it is a row and no network.
+    """
+
+    rows: dict[date, int] = field(default_factory=dict)
     networks: dict[date, int] = field(default_factory=dict)
     sessions: dict[date, int] = field(default_factory=dict)
 
@@ -69,13 +73,18 @@ def count_sessions(connection: Connection, days: DayRange) -> CountsReport:
     rows = connection.execute(
         select(
             asn_session_counts.c.day,
+            func.count(),
             func.count().filter(asn_session_counts.c.asn_number > 0),
             func.sum(asn_session_counts.c.sessions),
         )
         .where(asn_session_counts.c.day.between(days.first, days.last))
         .group_by(asn_session_counts.c.day)
     ).all()
-    return CountsReport({day: networks for day, networks, _ in rows}, {day: int(total) for day, _, total in rows})
+    return CountsReport(
+        rows={day: written for day, written, _, _ in rows},
+        networks={day: networks for day, _, networks, _ in rows},
+        sessions={day: int(total) for day, _, _, total in rows},
+    )
 
 
 def _forget_addresses(connection: Connection, days: Sequence[date]) -> None:

@@ -22,7 +22,8 @@ __all__ = ["Bar", "BarChart", "ColumnChart", "Trend", "bar_chart", "column_chart
 WIDTH = 420
 _COLUMNS_HEIGHT = 150
 _BAR_HEIGHT, _BAR_GAP = 14, 6
-_LABEL_WIDTH, _VALUE_WIDTH = 140, 62
+# so many of the widest digits, as a file's hash has, fit beside a bar
+_LABEL_WIDTH, _VALUE_WIDTH = 150, 62
 _LABEL_LONGEST = 18
 _TREND_WIDTH, _TREND_HEIGHT = 110, 22
 

@@ -71,10 +71,9 @@ class CheckWords:
         """The page on the check, from the root of the project."""
         return f"docs/checks/{self.name}.md"
 
-    @property
-    def description(self) -> str:
-        """What Dagster's UI shows of the check."""
-        return f"{self.title}. {self.remedy} More: {self.page}"
+    def description(self, settings: Settings) -> str:
+        """Return what Dagster's UI shows of the check; it turns an address into a link."""
+        return f"{self.title}. {self.remedy} More: {settings.docs_page(self.page)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

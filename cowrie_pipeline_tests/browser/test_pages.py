@@ -10,15 +10,11 @@ from cowrie_pipeline_tests.browser.chromium import Browser
 from cowrie_pipeline_tests.steps.test_attack_page import HOSTILE, made_report
 
 
-@pytest.mark.parametrize(("name", "size"), [("desktop", (1280, 1600)), ("phone", (390, 844))])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 1600), (390, 844)], ids=["desktop", "phone"])
 def test_the_page_is_readable(
-    browser: Browser,
-    tmp_path: Path,
-    keep_screenshot: Callable[[str], None],
-    name: str,
-    size: tuple[int, int],
+    browser: Browser, tmp_path: Path, keep_screenshot: Callable[[str], None], size: tuple[int, int], dark: bool
 ) -> None:
-    dark = name == "phone"
     browser.look(width=size[0], height=size[1], dark=dark)
     browser.open(write_page(made_report("Example Hosting"), tmp_path / "page.html").as_uri())
     assert browser.errors == []
@@ -33,9 +29,16 @@ def test_the_page_is_readable(
         "[...document.querySelectorAll('svg.chart')].every(each => each.querySelector('title').textContent"
         " && each.querySelector('desc').textContent && each.nextElementSibling.querySelector('table'))"
     )
+    # no label of a bar is cut, and a text can be told from its ground
+    assert browser.evaluate("[...document.querySelectorAll('svg.chart text')].every(each => each.getBBox().x >= 0)")
+    ink, card = (
+        browser.evaluate(f"getComputedStyle(document.querySelector({selector!r})).{name}.match(/[0-9]+/g).map(Number)")
+        for selector, name in (("svg.chart text.label", "fill"), ("section", "backgroundColor"))
+    )
+    assert abs(sum(ink) - sum(card)) > 300
     assert browser.evaluate("document.querySelector('svg.trend polyline').getBBox().width") > 10
     assert browser.evaluate("performance.getEntriesByType('resource').length") == 0
-    keep_screenshot(f"page_{name}")
+    keep_screenshot(f"page_{size[0]}_{'dark' if dark else 'light'}")
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -21,6 +21,7 @@ from cowrie_pipeline_tests.cli.processes import PROJECT, cowrie_pipeline
 # the newest partition is the one that the UI offers first
 TODAY = datetime.now(UTC).date()
 DAY_BEFORE, YESTERDAY = TODAY - timedelta(days=2), TODAY - timedelta(days=1)
+DOCS = "https://git.example.org/docs"
 # the daemon looks for backfills every half minute
 _RUN_SECONDS = 150
 PLAN = SyntheticPlan(seed=5, first_day=DAY_BEFORE, days=3, sessions_per_day=40, addresses=15)
@@ -46,6 +47,7 @@ def database(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Path
         assert changed.rowcount == PLAN.sessions_per_day
     warehouse.dispose()
     again = ("--from", str(DAY_BEFORE), "--to", str(DAY_BEFORE))
+    variables["COWRIE_DOCS_URL"] = DOCS
     assert cowrie_pipeline(folder, "run", "--logs", folder / "logs", *again, **variables).returncode == 1
     return folder / "ui.db"
 
@@ -59,6 +61,7 @@ def ui(database: Path) -> Iterator[str]:
         COWRIE_DB_URL=f"sqlite:///{database}",
         COWRIE_LOGS=folder / "logs",
         COWRIE_START_DATE=str(DAY_BEFORE),
+        COWRIE_DOCS_URL=DOCS,
     ) as url:
         yield url
 
@@ -122,8 +125,22 @@ def test_a_check_that_failed_is_red_and_shows_the_rows_at_fault(
     """
     browser.wait_for(red)
     assert browser.evaluate("document.querySelectorAll('table').length") >= 1
+    # of the check itself, and of what it found
+    page = f"{DOCS}/checks/session_counts.md"
+    assert browser.evaluate(f"document.querySelectorAll('a[href=\"{page}\"]').length") >= 2
     assert browser.errors == []
     keep_screenshot("ui_check")
+
+
+@pytest.mark.parametrize("asset", ["asn_session_counts", "attack_report"])
+def test_an_asset_shows_who_owns_it_and_links_to_what_is_written_of_it(
+    browser: Browser, ui: str, asset: str, keep_screenshot: Callable[[str], None]
+) -> None:
+    browser.open(f"{ui}/assets/{asset}?view=overview")
+    browser.wait_for_text("honeypot")
+    browser.wait_for(f"document.querySelectorAll('a[href^=\"{DOCS}\"]').length > 0")
+    assert browser.errors == []
+    keep_screenshot(f"ui_overview_{asset}")
 
 
 def test_a_partition_is_materialized_by_clicking(

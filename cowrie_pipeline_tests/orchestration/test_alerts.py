@@ -99,6 +99,7 @@ def receiver(tmp_path: Path, database_url: str) -> Iterator[Receiver]:
             COWRIE_START_DATE="2026-02-01",
             COWRIE_ALERTS_FILE=file,
             COWRIE_UI_URL="https://dagster.example.org",
+            COWRIE_DOCS_URL="https://git.example.org/docs",
             # the made days are of long ago, which is not what these tests are about
             COWRIE_ALERT_STALE_HOURS="100000",
         )
@@ -159,6 +160,7 @@ def test_a_failed_check_is_told_once_with_days_rows_remedy_and_link(
     assert len(told["rows"]) == 4
     assert "materialize them again" in told["what_to_do"]
     assert told["run_url"].startswith("https://dagster.example.org/runs/")
+    assert told["facts"]["more"] == "https://git.example.org/docs/checks/session_counts.md"
     execute("DELETE FROM loaded_days")
     assert run_days(instance).success
     tick(instance, RUNS_SENSOR)

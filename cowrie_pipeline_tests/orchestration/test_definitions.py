@@ -1,10 +1,13 @@
 """What Dagster loads: whole, described, and changed only when that is meant."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from cowrie_pipeline.orchestration.assets.shared import RETRY
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.freshness import FRESHNESS_JOB
 from cowrie_pipeline.orchestration.log_sensor import LOG_SENSOR
@@ -16,6 +19,7 @@ from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import DRIFT, FRESHNESS, all_checks
 from cowrie_pipeline_tests.orchestration.definitions_text import SNAPSHOT, START_DATE, describe, present
 
+ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_DAYS = ("attack_report_30_days", "downloaded_lists", "reconciled_inventories", "stale_enrichment")
 
 
@@ -95,6 +99,42 @@ def test_the_daily_job_has_every_asset_of_days_and_all_its_checks(definitions: d
     assert {f"check_{key.to_user_string()}" for key in of_days - {dg.AssetKey("attack_report")}} <= {
         node.name for node in job.nodes
     }
+
+
+def test_every_step_tries_again_what_may_pass(definitions: dg.Definitions) -> None:
+    jobs = [job for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")]
+    policies = {name: op.retry_policy for job in jobs for name, op in ops_of(job)}
+    assert {"enrich_addresses_op", "check_raw_sessions", "clean_up_cache_op", "backfill_op"} <= policies.keys()
+    # each list says itself when its publisher may be asked again; freshness is Dagster's own, and looked at each hour
+    without = {name for name, policy in policies.items() if policy is None}
+    assert {name for name in without if not name.startswith("freshness_check")} == {"downloaded_lists"}
+    assert {policy for policy in policies.values() if policy is not None} == {RETRY}
+
+
+def ops_of(job: dg.JobDefinition) -> list[tuple[str, dg.OpDefinition]]:
+    """Return the names and definitions of a job's ops, also those within graphs."""
+    found = [(handle.name, job.get_node(handle).definition) for handle in job.graph.iterate_node_handles()]
+    return [(name, op) for name, op in found if isinstance(op, dg.OpDefinition)]
+
+
+def test_every_asset_links_to_a_page_that_is_there() -> None:
+    graph = build_definitions(Settings()).resolve_asset_graph()
+    url = "https://git.example.org/docs"
+    linked = build_definitions(Settings(docs_url=url)).resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        page = graph.get(key).metadata["docs"]
+        assert isinstance(page, dg.PathMetadataValue)
+        name, _, anchor = str(page.value).partition("#")
+        headings = re.findall(r"^#+ (.*)$", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+        assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}, page
+        assert linked.get(key).metadata["docs"] == dg.MetadataValue.url(f"{url}/{str(page.value).partition('/')[2]}")
+
+
+def test_checks_link_to_their_pages_where_it_is_known_where_docs_are_read() -> None:
+    graph = build_definitions(Settings(docs_url="https://git.example.org/docs")).resolve_asset_graph()
+    for key in graph.asset_check_keys:
+        description = graph.get_check_spec(key).description or ""
+        assert description.endswith(f"More: https://git.example.org/docs/checks/{key.name}.md")
 
 
 def test_upkeep_and_the_daily_job_run_by_default(definitions: dg.Definitions) -> None:

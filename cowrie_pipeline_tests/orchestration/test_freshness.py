@@ -130,6 +130,7 @@ def test_a_day_that_is_missing_of_all_assets_is_one_alert_and_over_when_all_are_
     assert failure.fingerprint == "check:freshness_check"
     assert failure.trouble.assets == DAILY_ASSETS
     assert "each hour" in failure.trouble.remedy
+    assert [str(each) for each in failure.days or ()] == [day(1)]
     materialized(instance, 1)
     look(definitions, instance)
     (run,), _ = ended_runs(instance, cursor)

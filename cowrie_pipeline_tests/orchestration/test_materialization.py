@@ -1,5 +1,6 @@
 """Assets and checks as Dagster runs them: days and ranges, what is written on each day, and what stops what."""
 
+import importlib
 import logging
 import os
 import socket
@@ -125,8 +126,19 @@ def test_a_range_is_one_run_that_writes_on_each_day_what_is_true_of_that_day(
             assert lineage or asset == "raw_sessions"
     counts = {day: made["dagster/row_count"].value for day, made in metadata_of(result, "raw_sessions").items()}
     assert counts == SESSIONS
+    for day, made in metadata_of(result, "asn_session_counts").items():
+        # of nobody's network, as it is without GeoIP files: a row all the same
+        assert day is not None
+        assert (made["dagster/row_count"].value, made["networks"].value) == (min(SESSIONS[day], 1), 0)
+        unique = [each.name for each in made["dagster/column_schema"].schema.columns if each.constraints.unique]
+        assert unique == [], "day and network are a key together"
     addresses = {day: made["dagster/row_count"].value for day, made in metadata_of(result, "ip_inventory").items()}
     assert addresses == SESSIONS
+    for asset in ALL_ASSETS:
+        of_day = metadata_of(result, asset)["2026-03-04"]
+        # nobody moved a file, and of no network's address nothing is known of networks
+        has_plot = asset not in {"file_reputation", "asn_inventory"}
+        assert any(isinstance(value, dg.MarkdownMetadataValue) for value in of_day.values()) == has_plot, asset
     previews = {day: len(made["preview"].records) for day, made in metadata_of(result, "raw_sessions").items()}
     assert previews == SESSIONS
     for spec in all_reports():
@@ -281,6 +293,11 @@ def test_files_and_passwords_are_looked_up_and_no_password_is_in_an_event(
     (passwords,) = metadata_of(result, "password_exposure").values()
     assert (passwords["dagster/row_count"].value, passwords["exposed"].value) == (2, 1)
     assert passwords["statuses"].value == {"hit": 1, "not_found": 1}
+    assert [list(record.data.values()) for record in passwords["coverage"].records] == [
+        ["hit", 1, 0.5],
+        ["not_found", 1, 0.5],
+    ]
+    assert passwords["coverage_of_answers"].value == 1
     found = evaluations(result)
     assert found["coverage_of_file_reputation"].passed
     assert found["coverage_of_password_exposure"].passed
@@ -452,6 +469,37 @@ def test_what_may_pass_is_tried_again_and_what_cannot_is_not(
     assert outcome.succeeded == (tries == 2)
     assert [each for each in outcome.errors if not each.endswith("ValueError: a mistake in the code")] == []
     assert len(outcome.errors) == 2 - tries
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [(OperationalError("SELECT", {}, Exception("database is locked")), 2), (ValueError("a mistake in the code"), 1)],
+    ids=["may pass", "cannot pass"],
+)
+@pytest.mark.parametrize("work", ["orchestration.checks.table_of", "orchestration.assets.reconciled_inventories.mend"])
+def test_what_yields_its_results_is_tried_again_by_the_same_rule(
+    pipeline: Settings, monkeypatch: pytest.MonkeyPatch, work: str, error: Exception, tries: int
+) -> None:
+    calls = 0
+    module, _, name = f"cowrie_pipeline.{work}".rpartition(".")
+    done = getattr(importlib.import_module(module), name)
+
+    def fail_once(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise error
+        return done(*arguments, **named)
+
+    monkeypatch.setattr(f"{module}.{name}", fail_once)
+    with dg.DagsterInstance.ephemeral() as instance:
+        # without GeoIP files the checks of coverage fail, and show rows
+        result = run_assets(instance, pipeline, "2026-03-01")
+        if name == "mend":
+            assert result.success
+            result = run_job(instance, pipeline, RECONCILE_JOB)
+            assert calls == tries
+    assert result.success == (tries == 2)
 
 
 def test_a_long_range_is_one_run_and_several_transactions(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import copyfile
 
 import dagster as dg
 import pytest
@@ -15,7 +16,7 @@ from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import commands, session_summaries, step_runs
 from cowrie_pipeline_tests.cli.in_process import only_environment
-from cowrie_pipeline_tests.cli.processes import environment
+from cowrie_pipeline_tests.cli.processes import PROJECT, environment
 from cowrie_pipeline_tests.orchestration.days_gone_by import sessions_of
 from cowrie_pipeline_tests.steps.made_days import rows, span, write_log
 
@@ -100,6 +101,27 @@ def test_old_runs_go_with_their_events_and_their_partitions_stay_materialized(
     assert made is not None
     assert made.metadata["dagster/row_count"].value == 3
     assert "removed since" in (made.description or "")
+
+
+def files_of(folder: Path, run_id: str) -> list[Path]:
+    return [path for path in folder.rglob("*") if run_id in str(path) and path.is_file()]
+
+
+def test_nothing_is_left_on_disk_of_a_run_that_was_removed(settings: Settings, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        old, young = (materialize(instance, [DayRange(DAYS.first, DAYS.first)], settings).run_ids[0] for _ in range(2))
+        kinds = {path.suffix for path in files_of(settings.state_dir, old)}
+        # its events, what it printed, and what one step handed to the next
+        assert kinds == {".db", ".out", ".err", ".complete", ""}
+        ended = instance.get_run_records(dg.RunsFilter(run_ids=[old]))[0].update_timestamp
+        report = drop_old_runs(instance, before=ended.replace(tzinfo=UTC) + timedelta(microseconds=1))
+        assert report.runs == 1
+        assert files_of(settings.state_dir, old) == []
+        assert {path.suffix for path in files_of(settings.state_dir, young)} == kinds
+        assert materialized(instance) == {"2026-03-01"}
 
 
 def test_so_many_runs_are_removed_at_once_and_no_more(settings: Settings, instance: dg.DagsterInstance) -> None:

@@ -111,7 +111,9 @@ def test_the_days_add_up_and_network_0_holds_what_is_of_no_network(warehouse: Wa
     scan(warehouse, write_log(tmp_path / "cowrie.json", EVENTS))
     report = materialize(warehouse, "2026-03-01", "2026-03-02")
     assert report == CountsReport(
-        networks={date(2026, 3, 1): 2, date(2026, 3, 2): 1}, sessions={date(2026, 3, 1): 6, date(2026, 3, 2): 1}
+        rows={date(2026, 3, 1): 3, date(2026, 3, 2): 1},
+        networks={date(2026, 3, 1): 2, date(2026, 3, 2): 1},
+        sessions={date(2026, 3, 1): 6, date(2026, 3, 2): 1},
     )
     google = one(warehouse, asn_session_counts, asn_session_counts.c.asn_number == 15169)
     assert google == {

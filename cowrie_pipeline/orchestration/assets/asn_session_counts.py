@@ -47,11 +47,13 @@ def build_asn_session_counts(partitions: dg.DailyPartitionsDefinition) -> dg.Ass
     def asn_session_counts_asset(context: dg.AssetExecutionContext, pipeline: Pipeline) -> None:
         days = day_range(context)
         with journaled(pipeline.warehouse, "asn_session_counts", days) as entry:
+            rows: dict[date, int] = {}
             networks: dict[date, int] = {}
             sessions: dict[date, int] = {}
             for part in days.parts():
                 with pipeline.warehouse.begin(lock="facts") as connection:
                     report = count_sessions(connection, part)
+                rows |= report.rows
                 networks |= report.networks
                 sessions |= report.sessions
             entry.report = {"sessions": sum(sessions.values())}
@@ -59,7 +61,8 @@ def build_asn_session_counts(partitions: dg.DailyPartitionsDefinition) -> dg.Ass
             reports = report_metadata(connection, "asn_session_counts", days, today=datetime.now(UTC).date())
             of_days = {
                 day: {
-                    "dagster/row_count": networks.get(day, 0),
+                    "dagster/row_count": rows.get(day, 0),
+                    "networks": networks.get(day, 0),
                     "sessions": sessions.get(day, 0),
                     "preview": preview(connection, _networks_of(DayRange(day, day))),
                     **reports[day],

@@ -11,6 +11,7 @@ from cowrie_pipeline.orchestration.assets.shared import asking_metadata, daily_a
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.pools import VIRUSTOTAL
+from cowrie_pipeline.orchestration.reports import answers_metadata
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.file_reputation import look_up_files
@@ -62,6 +63,7 @@ def build_file_reputation(partitions: dg.DailyPartitionsDefinition) -> dg.Assets
                 day: {
                     "dagster/row_count": of_day.files,
                     "statuses": of_day.statuses,
+                    **answers_metadata(of_day.statuses),
                     "flagged": of_day.flagged,
                     "preview": preview(connection, _files_of(DayRange(day, day))),
                 }

@@ -11,6 +11,7 @@ from cowrie_pipeline.orchestration.assets.shared import asking_metadata, daily_a
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.pools import PWNED_PASSWORDS
+from cowrie_pipeline.orchestration.reports import answers_metadata
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.journal import journaled
@@ -62,6 +63,7 @@ def build_password_exposure(partitions: dg.DailyPartitionsDefinition) -> dg.Asse
                 day: {
                     "dagster/row_count": of_day.passwords,
                     "statuses": of_day.statuses,
+                    **answers_metadata(of_day.statuses),
                     "exposed": of_day.exposed,
                     "preview": preview(connection, _exposures_of(DayRange(day, day))),
                 }

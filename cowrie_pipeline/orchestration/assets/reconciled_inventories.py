@@ -7,10 +7,11 @@ from typing import Any
 import dagster as dg
 
 from cowrie_pipeline.enrichment.build import network_rules_of
-from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY
-from cowrie_pipeline.orchestration.metadata import table_of
+from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY, typed_failures
+from cowrie_pipeline.orchestration.metadata import page_value, table_of
 from cowrie_pipeline.orchestration.pools import WAREHOUSE
 from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import DRIFT
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.steps.movement import MovementReport, last_week, report_movement
@@ -22,8 +23,12 @@ __all__ = ["build_reconciled_inventories"]
 _COLUMNS = ("table", "key", "column", "stored", "counted")
 
 
-def build_reconciled_inventories() -> dg.AssetsDefinition:
-    """Return the asset, which has no days: everything is counted."""
+def build_reconciled_inventories(settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset, which has no days: everything is counted.
+
+    Args:
+        settings: of which the place of the docs is used; all others are read anew by each run.
+    """
 
     @dg.asset(
         name="reconciled_inventories",
@@ -34,7 +39,9 @@ def build_reconciled_inventories() -> dg.AssetsDefinition:
         code_version="1",
         pool=WAREHOUSE,
         retry_policy=RETRY,
-        check_specs=[dg.AssetCheckSpec(DRIFT.name, asset=DRIFT.asset, description=DRIFT.description, blocking=False)],
+        check_specs=[
+            dg.AssetCheckSpec(DRIFT.name, asset=DRIFT.asset, description=DRIFT.description(settings), blocking=False)
+        ],
         description=(
             "Counts, first and last times of addresses, of networks, and of networks by day, all counted again from "
             "the sessions. What differs fails the check, and is then mended. Also what moved in the last seven days: "
@@ -42,6 +49,7 @@ def build_reconciled_inventories() -> dg.AssetsDefinition:
             "rules say another type than it has gets that."
         ),
     )
+    @typed_failures
     def reconciled_inventories(
         context: dg.AssetExecutionContext, pipeline: Pipeline
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
@@ -54,7 +62,7 @@ def build_reconciled_inventories() -> dg.AssetsDefinition:
                         "%s %s: %s is %s, not %s", each.table, each.key, each.column, each.stored, each.counted
                     )
                 # said while nothing is mended yet, so that it is known even if that fails
-                yield _evaluation(drift)
+                yield _evaluation(drift, pipeline.settings)
                 mend(connection, drift)
                 reclassified = classify_networks(connection, None, rules=network_rules_of(pipeline.settings), now=now)
             entry.report = {"looked_at": drift.looked_at, "drifted": drift.counts, "reclassified": reclassified}
@@ -75,7 +83,7 @@ def build_reconciled_inventories() -> dg.AssetsDefinition:
     return reconciled_inventories
 
 
-def _evaluation(drift: DriftReport) -> dg.AssetCheckResult:
+def _evaluation(drift: DriftReport, settings: Settings) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"should_be_so": DRIFT.title, "rows_at_fault": drift.total}
     if drift.total:
         rows = [(each.table, each.key, each.column, each.stored, each.counted) for each in drift.rows]
@@ -83,7 +91,7 @@ def _evaluation(drift: DriftReport) -> dg.AssetCheckResult:
             "first_rows": table_of(_COLUMNS, rows),
             "by_column": drift.counts,
             "what_to_do": DRIFT.remedy,
-            "page": DRIFT.page,
+            "page": page_value(DRIFT.page, settings),
         }
     return dg.AssetCheckResult(
         passed=not drift.total,

@@ -1,9 +1,11 @@
 """What all assets have in common: owner, retry, backfill, and how a materialization is described."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from inspect import isgeneratorfunction
+from typing import Any, ParamSpec, TypeVar, cast
 
 import dagster as dg
 
@@ -27,20 +29,35 @@ RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, j
 
 def typed_failures(body: Callable[_Parameters, _Returned]) -> Callable[_Parameters, _Returned]:
     """Keep Dagster from trying again what cannot pass, by the one rule of steps/failures.py."""
+    if isgeneratorfunction(body):
+
+        @wraps(body)
+        def run_through(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> Iterator[Any]:
+            # what such a body does, it does while it is gone through
+            with _typed():
+                yield from body(*arguments, **named)
+
+        return cast("Callable[_Parameters, _Returned]", run_through)
 
     @wraps(body)
     def run(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> _Returned:
-        try:
+        with _typed():
             return body(*arguments, **named)
-        except dg.Failure:
-            raise
-        except Exception as error:
-            if may_pass(error):
-                raise
-            # one line, and the error itself as its cause
-            raise dg.Failure(f"{type(error).__name__}: {error}".splitlines()[0], allow_retries=False) from error
 
     return run
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except Exception as error:
+        if may_pass(error):
+            raise
+        # one line, and the error itself as its cause
+        raise dg.Failure(f"{type(error).__name__}: {error}".splitlines()[0], allow_retries=False) from error
 
 
 def daily_asset(

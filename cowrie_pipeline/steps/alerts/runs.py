@@ -3,9 +3,9 @@
 Belongs here: findings of a run, whatever its retries. Does not belong here: Dagster's event log (orchestration/).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 
 from cowrie_pipeline.steps.alerts.model import Failure, Kind, Recovery, Trouble
@@ -68,9 +68,14 @@ class RunEnd:
     a_check_stopped_it: bool = False
 
 
-def findings_of_run(run: RunEnd) -> list[Failure | Recovery]:
-    """Return what a run says of its checks and of itself, the same however often it is asked."""
-    findings = _with_one_of_freshness([_of_evaluation(run, each) for each in _last_of_each(run.evaluations)])
+def findings_of_run(run: RunEnd, *, where: Callable[[str], str] = str) -> list[Failure | Recovery]:
+    """Return what a run says of its checks and of itself, the same however often it is asked.
+
+    Args:
+        run: the run.
+        where: returns where a page of `docs/` is read, by its path.
+    """
+    findings = _with_one_of_freshness([_of_evaluation(run, each, where) for each in _last_of_each(run.evaluations)])
     if run.succeeded:
         steps = sorted({_scope_of(step) for step in run.succeeded_steps})
         findings += [Recovery(scope, run.days, run.ended_at) for scope in (*steps, f"job:{run.job}")]
@@ -101,16 +106,21 @@ def _last_of_each(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     return list(last.values())
 
 
-def _of_evaluation(run: RunEnd, found: Evaluation) -> Failure | Recovery:
+def _of_evaluation(run: RunEnd, found: Evaluation, where: Callable[[str], str]) -> Failure | Recovery:
     check = FRESHNESS if found.check == FRESHNESS.name else _checks().get((found.asset, found.check))
     scope = f"check:{found.asset}:{found.check}"
     days = run.days if not isinstance(check, Check) or check.of_days else None
     if found.passed:
         return Recovery(scope, days, found.at)
+    if check is FRESHNESS:
+        # its run has no days: it looks at the one before it
+        day_before = found.at.date() - timedelta(days=1)
+        days = DayRange(day_before, day_before)
     # said also where the check is not of days, for whoever looks for the trouble in these
     of_days = () if days is not None or run.days is None else (("found with days", _words(run.days)),)
     counted = () if found.rows_at_fault is None else (("rows_at_fault", f"{found.rows_at_fault:,}"),)
     should_be = () if check is None else (("should be so", check.title),)
+    page = () if check is None else (("more", where(check.page)),)
     return Failure(
         fingerprint=scope,
         trouble=Trouble(
@@ -121,7 +131,7 @@ def _of_evaluation(run: RunEnd, found: Evaluation) -> Failure | Recovery:
             ),
             remedy=_LOOK_AT_CHECK if check is None else check.remedy,
             assets=(found.asset,),
-            facts=(*should_be, *counted, *of_days),
+            facts=(*should_be, *counted, *of_days, *page),
             columns=found.columns,
             rows=found.rows,
             run_id=run.run_id,

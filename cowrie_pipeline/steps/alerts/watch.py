@@ -29,7 +29,7 @@ def note_runs(
     now: datetime,
 ) -> Noted:
     """Take in runs that have ended, in any order and as often as one likes."""
-    findings = [finding for run in runs for finding in findings_of_run(run)]
+    findings = [finding for run in runs for finding in findings_of_run(run, where=settings.docs_page)]
     return note(
         warehouse,
         findings,

@@ -42,7 +42,11 @@ def test_a_failed_check_says_what_should_be_so_and_what_to_do() -> None:
     (check,) = [each for each in all_checks() if each.name == "session_counts"]
     assert failure.trouble.title == "check session_counts of raw_sessions failed"
     assert failure.trouble.remedy == check.remedy
-    assert dict(failure.trouble.facts) == {"should be so": check.title, "rows_at_fault": "1,234"}
+    assert dict(failure.trouble.facts) == {
+        "should be so": check.title,
+        "rows_at_fault": "1,234",
+        "more": "docs/checks/session_counts.md",
+    }
     assert (failure.days, failure.trouble.run_id, failure.trouble.severity) == (days(0, 4), "r1", Severity.ERROR)
 
 
