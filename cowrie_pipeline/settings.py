@@ -205,7 +205,7 @@ class Settings:
     status_dir: Path | None = _setting(
         "COWRIE_STATUS_DIR",
         None,
-        "Folder of the status files that show what is done now (docs/status.md). Default: `status` in the state folder.",
+        "Folder of the files that show what is done now (docs/status.md). Default: `status` in the state folder.",
     )
     cymru_enabled: bool = _setting(
         "COWRIE_CYMRU_ENABLED",
@@ -439,7 +439,9 @@ class Settings:
         "How long work may go without a sign of progress before `health` takes it for stuck, in minutes.",
     )
     health_queue_minutes: float = _setting(
-        "COWRIE_HEALTH_QUEUE_MINUTES", 60.0, "How long a run may wait in Dagster's queue before `health` warns, in minutes."
+        "COWRIE_HEALTH_QUEUE_MINUTES",
+        60.0,
+        "How long a run may wait in Dagster's queue before `health` warns, in minutes.",
     )
     health_seconds: float = _setting(
         "COWRIE_HEALTH_SECONDS",

@@ -41,8 +41,8 @@ __all__ = [
     "note_progress",
     "read_status",
     "shown",
+    "shown_on",
     "unresolved",
-    "use_board",
 ]
 
 _log = logging.getLogger(__name__)
@@ -372,11 +372,16 @@ def _seconds(start: datetime, end: datetime) -> float:
 _board: ContextVar[StatusBoard | None] = ContextVar("status_board", default=None)
 
 
-def use_board(board: StatusBoard | None) -> StatusBoard | None:
-    """Have the works that begin from now on shown on `board`, None for nowhere; return the board before."""
+@contextmanager
+def shown_on(board: StatusBoard) -> Iterator[None]:
+    """Have the works that begin in here shown on `board`."""
     before = _board.get()
     _board.set(board)
-    return before
+    try:
+        yield
+    finally:
+        # no token of `set`: Dagster may end a run's resources in another context than it began them
+        _board.set(before)
 
 
 @contextmanager

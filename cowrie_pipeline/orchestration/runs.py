@@ -12,8 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.observability.processes import this_process
+from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
