@@ -25,6 +25,7 @@ __all__ = [
     "fail",
     "harmless",
     "in_words",
+    "made_table",
     "print_error",
     "print_json",
     "print_line",
@@ -80,17 +81,21 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows; numbers stand to the right, and nothing attackers wrote is taken for markup."""
-    if not rows:
-        return
+    """Print rows, if there are any."""
+    if rows:
+        OUT.print(made_table(title, columns, rows))
+        OUT.print()
+
+
+def made_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Return rows as a table; numbers stand to the right, and nothing attackers wrote is taken for markup."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for index, column in enumerate(columns):
         is_number = all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if is_number else "left", no_wrap=index == 0)
     for row in rows:
         table.add_row(*(_shown(value) for value in row))
-    OUT.print(table)
-    OUT.print()
+    return table
 
 
 def _shown(value: Any) -> Any:
