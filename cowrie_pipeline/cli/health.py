@@ -136,23 +136,17 @@ def _judged(name: str, readings: Mapping[str, _Reading], settings: Settings, now
     database = values.get("database")
     if isinstance(database, DatabaseState) and name != "database" and not database.is_usable:
         return Health(name, Level.UNKNOWN, RULES[name].expected, "see the check database", RULES["database"].remedy)
-    match name:
-        case "database":
-            return health.judge_database(values["database"])
-        case "disk":
-            return health.judge_disk(values["rooms"], settings)
-        case "sources":
-            return health.judge_sources(values["database"], values["status"], settings, now=now)
-        case "freshness":
-            return health.judge_freshness(values["database"], now=now)
-        case "geoip":
-            return health.judge_geoip(values["geoip"], settings, now=now)
-        case "runs":
-            return health.judge_runs(values["instance"], values["status"], settings, now=now)
-        case "queue":
-            return health.judge_queue(values["instance"], settings, now=now)
-        case _:
-            return health.judge_processes(values["instance"], values["status"], now=now)
+    judges: dict[str, Callable[..., Health]] = {
+        "database": health.judge_database,
+        "disk": lambda rooms: health.judge_disk(rooms, settings),
+        "sources": lambda database, status: health.judge_sources(database, status, settings, now=now),
+        "freshness": lambda database: health.judge_freshness(database, now=now),
+        "geoip": lambda geoip: health.judge_geoip(geoip, settings, now=now),
+        "runs": lambda instance, status: health.judge_runs(instance, status, settings, now=now),
+        "queue": lambda instance: health.judge_queue(instance, settings, now=now),
+        "processes": lambda instance, status: health.judge_processes(instance, status, now=now),
+    }
+    return judges[name](*values.values())
 
 
 def _unread(name: str, needed: str, reading: _Reading, settings: Settings) -> Health:

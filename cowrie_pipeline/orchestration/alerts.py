@@ -274,6 +274,7 @@ def days_of_run(tags: Any) -> DayRange | None:
 
 
 def utc(at: datetime) -> datetime:
+    """Return a time of Dagster's storage, which may lack its zone, in UTC."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
