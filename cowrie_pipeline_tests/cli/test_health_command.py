@@ -1,12 +1,11 @@
 """`health`: the exit code of each state on both databases, and that it ends in time whatever does not answer."""
 
-import os
-import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._daemon.types import DaemonHeartbeat
 from sqlalchemy import delete, insert, text, update
 
@@ -220,40 +220,46 @@ def test_a_folder_that_cannot_be_written_is_critical(world: World) -> None:
     assert world.check("disk", COWRIE_STATUS_DIR="/proc/status")[0] == CRITICAL
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whom permissions stop")
+# Does the checks once as it is, so that all is imported, and once as a user whom permissions stop.
+AS_ANOTHER_USER = """
+import os, sys
+from pathlib import Path
+from cowrie_pipeline_tests.cli.in_process import invoke
+from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.schema import upgrade_schema
+folder = Path(sys.argv[1])
+warehouse = Warehouse(f"sqlite:///{folder}/var/cowrie.db")
+upgrade_schema(warehouse)
+warehouse.dispose()
+wanted = [each for name in ("database", "disk", "runs", "processes") for each in ("--check", name)]
+invoke(folder, "health", *wanted, COWRIE_HEALTH_SECONDS="120")
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+else:
+    (folder / "var").chmod(0o555)
+done = invoke(folder, "health", *wanted, COWRIE_HEALTH_SECONDS="120")
+sys.stdout.write(done.out)
+sys.stderr.write(done.err)
+sys.exit(done.code)
+"""
+
+
 def test_a_user_who_may_only_read_is_told_so_and_everything_else_is_judged() -> None:
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
-    try:
+    # pytest's own folders are not open to other users
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         folder.chmod(0o755)
-        made = "import sys; from cowrie_pipeline.warehouse.engine import Warehouse as W; "
-        made += (
-            "from cowrie_pipeline.warehouse.schema import upgrade_schema as u; w = W(sys.argv[1]); u(w); w.dispose()"
-        )
-        url = f"sqlite:///{folder}/var/cowrie.db"
-        subprocess.run([sys.executable, "-c", made, url], check=True)
-        variables = {
-            "COWRIE_STATE_DIR": str(folder / "var"),
-            "COWRIE_DB_URL": url,
-            "PYTHONPATH": str(PROJECT),
-            **UNHURRIED,
-        }
-        code = "from cowrie_pipeline.cli.main import app; app()"
         done = subprocess.run(
-            [sys.executable, "-c", code, "health", "--check", "database", "--check", "disk", "--check", "processes"],
-            env={"PATH": os.environ["PATH"], **variables},
-            cwd=folder,
-            user=65534,
-            capture_output=True,
-            text=True,
-            check=False,
+            [sys.executable, "-c", AS_ANOTHER_USER, folder], cwd=PROJECT, capture_output=True, text=True, check=False
         )
-        if "Permission denied" in done.stderr:
-            pytest.skip("the other user may not read this Python")
-        assert done.returncode == CRITICAL, done.stderr
-        assert f"{folder}/var cannot be written by this user" in done.stdout
-        assert "Traceback" not in done.stderr
-    finally:
-        shutil.rmtree(folder)
+        (folder / "var").chmod(0o755)
+    assert done.returncode == CRITICAL, done.stdout + done.stderr
+    assert f"{folder}/var cannot be written by this user" in done.stdout
+    assert [line.split()[1] for line in done.stdout.splitlines()[1:]] == ["database", "disk", "runs", "processes"]
+    assert "unexpected" not in done.stdout
+    assert done.stderr == ""
 
 
 # ---- sources
@@ -416,7 +422,13 @@ def test_a_daemon_that_fell_silent_is_critical(
 
 
 def test_a_run_that_waits_long_is_a_warning(world: World, instance: dg.DagsterInstance) -> None:
-    add_run(instance, dg.DagsterRunStatus.QUEUED, "2026-03-01")
+    # Dagster queues only runs of a code location that a daemon could load
+    location = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=1, location_name="cowrie_pipeline")
+    instance.create_run_for_job(
+        build_definitions(Settings()).resolve_job_def(DAILY_JOB),
+        status=dg.DagsterRunStatus.QUEUED,
+        remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), DAILY_JOB),
+    )
     code, words = world.check("queue")
     assert (code, "1 runs wait" in words) == (OK, True)
     code, words = world.check("queue", COWRIE_HEALTH_QUEUE_MINUTES="0.000001")
