@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, inspect, select, text
 
 from cowrie_pipeline.enrichment.sources.maxmind import GeoIpBuild, MaxMindSource
 from cowrie_pipeline.observability.status_files import Status, Work, WorkState, unresolved
@@ -26,7 +26,7 @@ from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.watch_checks import judge_ages
 from cowrie_pipeline.warehouse.engine import Warehouse, database_url
 from cowrie_pipeline.warehouse.schema import SchemaVersion, known_versions, newest_version, version_of
-from cowrie_pipeline.warehouse.tables import enrichment_cache_stats, enrichment_pauses, loaded_days
+from cowrie_pipeline.warehouse.tables import enrichment_cache_stats, enrichment_pauses, loaded_days, metadata
 
 __all__ = [
     "RULES",
@@ -109,7 +109,7 @@ RULES = {
         warning="less than COWRIE_HEALTH_DISK_WARN_MB is left",
         critical="less than COWRIE_HEALTH_DISK_CRITICAL_MB is left, no file can be made, or it is read-only",
         unknown="the disk does not answer in time",
-        remedy="make room: COWRIE_KEEP_DETAIL_DAYS, `cowrie-enrich cache clear`, old logs; or move COWRIE_STATE_DIR",
+        remedy="make room: COWRIE_KEEP_DETAIL_DAYS, `cowrie-enrich cache clean-up`, old logs; or move COWRIE_STATE_DIR",
     ),
     "sources": Rule(
         expected="services answer, none is paused for long, and there is budget left",
@@ -143,7 +143,7 @@ RULES = {
         expected="what failed in the last week was made good since, and work goes on",
         warning="a run or a phase failed, and no later one did the same days",
         critical="work shows no progress for COWRIE_HEALTH_STUCK_MINUTES and holds up what comes after",
-        unknown="neither Dagster nor the status files can be read",
+        unknown="Dagster's storage or the status files cannot be read",
         remedy="open the run in Dagster's UI and materialize its days again; stop the process of work that is stuck",
     ),
     "queue": Rule(
@@ -157,7 +157,7 @@ RULES = {
         expected="no process was killed in the middle of its work",
         warning="a process was killed in the last week and no later one did its work, or a status file is unreadable",
         critical="-",
-        unknown="the folder of status files cannot be read",
+        unknown="Dagster's storage or the status files cannot be read",
         remedy="see in the system's log what killed it (memory?); run it again: it goes on from what was committed",
     ),
 }
@@ -192,9 +192,13 @@ class ServiceCalls:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """What was read of the database; everything but the first two is of one with the schema of this code."""
+    """What was read of the database; all from `troubles` on is of one with the schema of this code.
+
+    `is_taken` is whether it has tables with our names and no version of our schema; `size` is in bytes.
+    """
 
     is_missing: bool = False
+    is_taken: bool = False
     version: SchemaVersion = None
     size: int = 0
     troubles: tuple[Failure, ...] = ()
@@ -236,7 +240,8 @@ def read_database(settings: Settings, *, seconds: float, now: datetime) -> Datab
                 )
             ).scalar_one()
             if version != newest_version():
-                return DatabaseState(version=version, size=size)
+                taken = version is None and metadata.tables.keys() & set(inspect(connection).get_table_names())
+                return DatabaseState(is_taken=bool(taken), version=version, size=size)
             newest_day = connection.execute(select(func.max(loaded_days.c.day))).scalar()
             stats, pauses = enrichment_cache_stats.c, enrichment_pauses.c
             calls = {
@@ -273,7 +278,10 @@ def judge_database(state: DatabaseState) -> Health:
     newest = newest_version()
     problems: list[tuple[Level, str]] = []
     remedy = ""
-    if state.is_missing or state.version is None:
+    if state.is_taken:
+        remedy = "name another database with COWRIE_DB_URL"
+        problems.append((Level.CRITICAL, "it has tables with our names that belong to another program"))
+    elif state.is_missing or state.version is None:
         remedy = "`cowrie-pipeline run --logs PATH` makes and fills it"
         problems.append((Level.UNKNOWN, "there is no database yet" if state.is_missing else "the database is empty"))
     elif state.version != newest:

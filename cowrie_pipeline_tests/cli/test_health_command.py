@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._daemon.types import DaemonHeartbeat
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, insert, text
 
 from cowrie_pipeline.enrichment.made_geoip import GeoRow, write_geoip
 from cowrie_pipeline.enrichment.terms import Limit
@@ -25,7 +25,6 @@ from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.processes import PROCESS_TAG
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.health import RULES
-from cowrie_pipeline.steps.raw_sessions import DERIVATION
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import VERSION_TABLE, enrichment_cache_stats, enrichment_pauses, loaded_days
@@ -148,6 +147,18 @@ def test_an_empty_database_is_told_and_left_empty(tmp_path: Path, databases: Dat
     done = invoke(tmp_path, "health", "--check", "database", "--db", url, **UNHURRIED)
     assert done.code == UNKNOWN
     assert "the database is empty" in done.out
+    databases.drop(url)
+
+
+def test_the_database_of_another_program_is_critical(tmp_path: Path, databases: Databases) -> None:
+    url = databases.empty()
+    warehouse = Warehouse(url)
+    with warehouse.begin() as connection:
+        connection.execute(text("CREATE TABLE commands (name TEXT)"))
+    warehouse.dispose()
+    done = invoke(tmp_path, "health", "--check", "database", "--db", url, **UNHURRIED)
+    assert done.code == CRITICAL
+    assert "belong to another program" in done.out
     databases.drop(url)
 
 
@@ -330,7 +341,6 @@ def test_a_day_that_is_late_and_a_database_that_goes_stale_are_critical(world: W
     assert world.check("freshness")[0] == OK
     assert world.check("freshness", COWRIE_ALERT_STALE_HOURS="0.000001")[0] == CRITICAL
     with world.warehouse.begin() as connection:
-        connection.execute(update(loaded_days).values(day=loaded_days.c.day, loaded_at=NOW, derivation=DERIVATION))
         connection.execute(delete(loaded_days).where(loaded_days.c.day == YESTERDAY))
     code, words = world.check("freshness", COWRIE_ALERT_DAY_DUE_HOUR="0")
     assert code == CRITICAL
