@@ -126,13 +126,18 @@ def _read(readers: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str,
 
 
 def _judged(name: str, readings: Mapping[str, _Reading], settings: Settings, now: datetime) -> Health:
-    """Judge one check, or say why it cannot be."""
-    values = {}
-    for needed in _READS[name]:
-        reading = readings[needed]
-        if not reading.is_done or reading.error is not None:
-            return _unread(name, needed, reading, settings)
-        values[needed] = reading.value
+    """Judge one check, or say why it cannot be.
+
+    Where Dagster's storage is away, the status files alone tell of trouble; that all is well they cannot tell alone.
+    """
+    values = {needed: readings[needed].value for needed in _READS[name]}
+    unread = [
+        _unread(name, needed, readings[needed], settings)
+        for needed in values
+        if not readings[needed].is_done or readings[needed].error is not None
+    ]
+    if unread and not (_READS[name] == ("instance", "status") and readings["status"].value is not None):
+        return unread[0]
     database = values.get("database")
     if isinstance(database, DatabaseState) and name != "database" and not database.is_usable:
         return Health(name, Level.UNKNOWN, RULES[name].expected, "see the check database", RULES["database"].remedy)
@@ -146,7 +151,8 @@ def _judged(name: str, readings: Mapping[str, _Reading], settings: Settings, now
         "queue": lambda instance: health.judge_queue(instance, settings, now=now),
         "processes": lambda instance, status: health.judge_processes(instance, status, now=now),
     }
-    return judges[name](*values.values())
+    judged = judges[name](*values.values())
+    return unread[0] if unread and judged.level is Level.OK else judged
 
 
 def _unread(name: str, needed: str, reading: _Reading, settings: Settings) -> Health:

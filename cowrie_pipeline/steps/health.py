@@ -381,7 +381,8 @@ def judge_freshness(state: DatabaseState, *, now: datetime) -> Health:
     if state.newest_day is None:
         remedy = "`cowrie-pipeline run --logs PATH`, or materialize the days in Dagster's UI"
         return _result("freshness", [(Level.WARNING, "no day is materialized yet")], "", remedy)
-    newest = f"the newest day is {state.newest_day}, {(now.date() - state.newest_day).days} days ago"
+    days = (now.date() - state.newest_day).days
+    newest = f"the newest day is {state.newest_day}, {days} {'day' if days == 1 else 'days'} ago"
     problems = [
         (Level.CRITICAL, f"{_in_words(failure)}{_of_days(failure.days)}")
         for failure in _of_kinds(state, Kind.LATE, Kind.STALE)
@@ -476,7 +477,7 @@ def judge_runs(instance: InstanceState | None, status: Status, settings: Setting
         if run.run_id not in told:
             where = f"run {run.run_id} of {run.job}{_of_days(run.days)}"
             problems.append((Level.WARNING, f"{where} failed at {_minute(run.at)}"))
-    return _result("runs", problems, f"{len(status.running)} phases running, nothing failed that was not made good")
+    return _result("runs", problems, f"nothing failed that was not made good; phases running: {len(status.running)}")
 
 
 def _is_innermost(work: Work, status: Status) -> bool:
@@ -500,7 +501,7 @@ def judge_queue(instance: InstanceState | None, settings: Settings, *, now: date
         if now - beat > _HEARTBEAT
     ]
     oldest = min(instance.queued, default=None)
-    waiting = f"{len(instance.queued):,} runs wait"
+    waiting = f"runs that wait: {len(instance.queued):,}"
     if oldest is not None and now - oldest > timedelta(minutes=settings.health_queue_minutes):
         problems.append((Level.WARNING, f"{waiting}, the oldest since {_minute(oldest)}"))
     alive = "the daemon is alive" if instance.heartbeats else "no daemon ever ran: runs are begun by hand or by cron"

@@ -440,9 +440,9 @@ def test_a_run_that_waits_long_is_a_warning(world: World, instance: dg.DagsterIn
         remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), DAILY_JOB),
     )
     code, words = world.check("queue")
-    assert (code, "1 runs wait" in words) == (OK, True)
+    assert (code, "runs that wait: 1" in words) == (OK, True)
     code, words = world.check("queue", COWRIE_HEALTH_QUEUE_MINUTES="0.000001")
-    assert (code, "1 runs wait, the oldest since" in words) == (WARNING, True)
+    assert (code, "runs that wait: 1, the oldest since" in words) == (WARNING, True)
 
 
 def test_without_an_instance_the_queue_is_unknown_and_none_is_made(world: World) -> None:
@@ -459,6 +459,11 @@ def test_a_dagster_storage_that_does_not_answer_is_critical(world: World) -> Non
     done = world.health("--check", "queue")
     assert done.code == CRITICAL
     assert "hunter2" not in done.out
+    # nobody can say that no run failed, but what the status files say is said
+    assert world.check("runs")[0] == world.check("processes")[0] == UNKNOWN
+    board = StatusBoard(world.status)
+    board.end(board.begin("raw_sessions", DAYS), Shown(), error="ValueError")
+    assert world.check("runs")[0] == WARNING
 
 
 def hold(world: World) -> subprocess.Popen[str]:
