@@ -60,6 +60,7 @@ _SHARES = (
     "volume_low",
     "gateway_share",
     "cache_hit_drop",
+    "health_failure_share",
 )
 _RECEIVER_KINDS = ("webhook", "slack", "ntfy", "email")
 _SEVERITIES = ("warn", "error")
@@ -200,6 +201,11 @@ class Settings:
         "COWRIE_STATE_DIR",
         Path("var"),
         "Folder for everything that the pipeline writes: the SQLite database, Dagster's storage, GeoIP files.",
+    )
+    status_dir: Path | None = _setting(
+        "COWRIE_STATUS_DIR",
+        None,
+        "Folder of the files that show what is done now (docs/status.md). Default: `status` in the state folder.",
     )
     cymru_enabled: bool = _setting(
         "COWRIE_CYMRU_ENABLED",
@@ -420,6 +426,35 @@ class Settings:
         "own intervals.",
     )
 
+    health_disk_warn_mb: float = _setting(
+        "COWRIE_HEALTH_DISK_WARN_MB",
+        5_000.0,
+        "`health` warns when less room, in megabytes, is left on a disk that the pipeline writes to.",
+    )
+    health_disk_critical_mb: float = _setting(
+        "COWRIE_HEALTH_DISK_CRITICAL_MB", 1_000.0, "Below this much room, in megabytes, `health` is critical."
+    )
+    health_failure_share: float = _setting(
+        "COWRIE_HEALTH_FAILURE_SHARE",
+        0.1,
+        "Share of a service's calls since yesterday, 0 to 1, above which `health` warns if they failed.",
+    )
+    health_stuck_minutes: float = _setting(
+        "COWRIE_HEALTH_STUCK_MINUTES",
+        180.0,
+        "How long work may go without a sign of progress before `health` takes it for stuck, in minutes.",
+    )
+    health_queue_minutes: float = _setting(
+        "COWRIE_HEALTH_QUEUE_MINUTES",
+        60.0,
+        "How long a run may wait in Dagster's queue before `health` warns, in minutes.",
+    )
+    health_seconds: float = _setting(
+        "COWRIE_HEALTH_SECONDS",
+        10.0,
+        "How long each check of `health` may take, in seconds; one that takes longer is told as such.",
+    )
+
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense.
 
@@ -434,6 +469,11 @@ class Settings:
             raise SettingsError(f"COWRIE_ALERT_BUDGET_SHARE must be at most 1, found {self.alert_budget_share}")
         if not 0 <= self.alert_day_due_hour <= 23:
             raise SettingsError(f"COWRIE_ALERT_DAY_DUE_HOUR must be from 0 to 23, found {self.alert_day_due_hour}")
+        if self.health_disk_critical_mb > self.health_disk_warn_mb:
+            raise SettingsError(
+                f"COWRIE_HEALTH_DISK_CRITICAL_MB must not be above COWRIE_HEALTH_DISK_WARN_MB, found "
+                f"{self.health_disk_critical_mb:g} and {self.health_disk_warn_mb:g}"
+            )
         if self.ui_url is not None and not _is_plain_web_url(self.ui_url):
             # not shown: it may hold a password
             raise SettingsError("COWRIE_UI_URL must be http(s)://host/..., without user or password")
@@ -500,6 +540,11 @@ class Settings:
     def docs_page(self, path: str) -> str:
         """Return where a page of `docs/` is read, given its path from the project's root: its address, or that path."""
         return f"{self.docs_url.rstrip('/')}/{path.removeprefix('docs/')}" if self.docs_url else path
+
+    @property
+    def status_folder(self) -> Path:
+        """Where the status files are."""
+        return self.status_dir or self.state_dir / "status"
 
     @property
     def log_paths(self) -> tuple[str, ...]:

@@ -71,6 +71,13 @@ VALUES: dict[str, tuple[str, Any]] = {
     "COWRIE_ALERT_STALE_HOURS": ("26", 26.0),
     "COWRIE_ALERT_BUDGET_SHARE": ("0.8", 0.8),
     "COWRIE_ALERT_SILENT_MINUTES": ("15", 15.0),
+    "COWRIE_STATUS_DIR": ("/srv/status", Path("/srv/status")),
+    "COWRIE_HEALTH_DISK_WARN_MB": ("9000", 9000.0),
+    "COWRIE_HEALTH_DISK_CRITICAL_MB": ("500", 500.0),
+    "COWRIE_HEALTH_FAILURE_SHARE": ("0", 0.0),
+    "COWRIE_HEALTH_STUCK_MINUTES": ("60", 60.0),
+    "COWRIE_HEALTH_QUEUE_MINUTES": ("15", 15.0),
+    "COWRIE_HEALTH_SECONDS": ("5", 5.0),
 }
 NAMES = {each.metadata["variable"]: each.name for each in fields(Settings) if each.metadata["variable"]}
 
@@ -130,6 +137,7 @@ def test_an_empty_value_counts_as_not_set(variable: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "text", "expected"),
     [
+        ("COWRIE_HEALTH_DISK_WARN_MB", "999", "COWRIE_HEALTH_DISK_CRITICAL_MB must not be above"),
         ("COWRIE_START_DATE", "2026-13-01", "a day such as 2016-01-01"),
         ("COWRIE_START_DATE", "yesterday", "a day such as 2016-01-01"),
         ("COWRIE_CYMRU_ENABLED", "maybe", "true or false"),

@@ -5,7 +5,7 @@ Results go to standard output, everything else to standard error, so that output
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from cowrie_pipeline.observability.progress import listening
+from cowrie_pipeline.observability.progress import ProgressListener, listening
+from cowrie_pipeline.observability.status_files import note_progress
 
 __all__ = [
     "ERR",
@@ -24,6 +25,7 @@ __all__ = [
     "fail",
     "harmless",
     "in_words",
+    "made_table",
     "print_error",
     "print_json",
     "print_line",
@@ -79,17 +81,21 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows; numbers stand to the right, and nothing attackers wrote is taken for markup."""
-    if not rows:
-        return
+    """Print rows, if there are any."""
+    if rows:
+        OUT.print(made_table(title, columns, rows))
+        OUT.print()
+
+
+def made_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Return rows as a table; numbers stand to the right, and nothing attackers wrote is taken for markup."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for index, column in enumerate(columns):
         is_number = all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if is_number else "left", no_wrap=index == 0)
     for row in rows:
         table.add_row(*(_shown(value) for value in row))
-    OUT.print(table)
-    OUT.print()
+    return table
 
 
 def _shown(value: Any) -> Any:
@@ -118,16 +124,26 @@ def time_shown(time: datetime | None) -> str | None:
 
 
 @contextmanager
-def show_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+def show_progress(*, quiet: bool) -> Iterator[ProgressListener]:
     """Show how far the steps are: as bars on a terminal, as one plain line for each step elsewhere."""
     if quiet:
-        yield _show_nothing
+        yield _noted(_show_nothing)
     elif ERR.is_terminal:
         with _bars() as update, listening(update):
-            yield update
+            yield _noted(update)
     else:
         with listening(_print_when_done):
-            yield _print_when_done
+            yield _noted(_print_when_done)
+
+
+def _noted(listener: ProgressListener) -> ProgressListener:
+    """Tell the status files, too."""
+
+    def tell(step: str, done: int, total: int) -> None:
+        listener(step, done, total)
+        note_progress(done, total)
+
+    return tell
 
 
 def _show_nothing(step: str, done: int, total: int) -> None:
@@ -135,7 +151,7 @@ def _show_nothing(step: str, done: int, total: int) -> None:
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
+def _bars() -> Iterator[ProgressListener]:
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR) as progress:
         tasks: dict[str, TaskID] = {}

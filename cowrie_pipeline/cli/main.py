@@ -24,6 +24,9 @@ from cowrie_pipeline.warehouse.engine import Warehouse
 
 __all__ = ["app"]
 
+# Of monitoring plugins: whether all is well cannot be known.
+_UNKNOWN = 3
+
 app = typer.Typer(
     name="cowrie-pipeline",
     help="Cowrie honeypot logs become sessions, attacking addresses and networks, day by day.",
@@ -74,12 +77,67 @@ def run(
 
 
 @app.command()
-def status(db: DbOption = None, as_json: JsonOption = False) -> None:
-    """Show the state of the database in one screen."""
-    from cowrie_pipeline.cli.status import show_status
+def status(
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on until Ctrl-C: a screen that changes, or a line for each change.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.1, max=3600, metavar="SECONDS", help="How often --watch looks.")
+    ] = 2.0,
+) -> None:
+    """Show what is done now and the state of the database in one screen.
 
+    Example: cowrie-pipeline status --watch
+    """
+    from cowrie_pipeline.cli.status import show_status, watch_status
+
+    if watch and as_json:
+        raise fail("--json is one object and --watch has no end: give one of them", 2)
     settings = settings_for(db)
+    if watch:
+        raise typer.Exit(guarded(lambda: watch_status(settings, seconds=interval)))
     raise typer.Exit(guarded(lambda: show_status(settings, as_json=as_json)))
+
+
+def _complete_check(incomplete: str) -> list[tuple[str, str]]:
+    """Return the checks of `health` whose names begin so, for the shell."""
+    from cowrie_pipeline.steps.health import RULES
+
+    return [(name, rule.expected) for name, rule in RULES.items() if name.startswith(incomplete)]
+
+
+@app.command("health")
+def show_health(
+    checks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--check",
+            metavar="NAME",
+            autocompletion=_complete_check,
+            help="Only this one; may be given again. Default: all, as docs/status.md lists them.",
+        ),
+    ] = None,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether all is well: exit code 0 if so, 1 for a warning, 2 if critical, 3 if that cannot be known.
+
+    Example: cowrie-pipeline health --check database --check disk
+    """
+    from cowrie_pipeline.cli.health import show_health as show
+    from cowrie_pipeline.steps.health import RULES
+
+    if wrong := [name for name in checks or () if name not in RULES]:
+        raise fail(f"--check must be one of {', '.join(RULES)}, found {wrong[0]!r}", _UNKNOWN)
+    try:
+        settings = settings_for(db)
+        code = guarded(lambda: show(settings, checks or (), as_json=as_json))
+    except typer.Exit as ended:
+        # the error is told; what monitoring is to make of it is that nothing is known
+        code = _UNKNOWN if ended.exit_code else 0
+    raise typer.Exit(code)
 
 
 def _complete_report(incomplete: str) -> list[tuple[str, str]]:

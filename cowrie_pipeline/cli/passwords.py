@@ -16,6 +16,7 @@ from cowrie_pipeline.cli.database import open_filled, span_of
 from cowrie_pipeline.cowrie.text import unescape_text
 from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.enrichment.outcomes import Status
+from cowrie_pipeline.observability.status_files import StatusBoard, shown_on
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.asking import AskingReport
 from cowrie_pipeline.steps.days import DayRange
@@ -43,7 +44,11 @@ def check_passwords(settings: Settings, limit: int, *, quiet: bool, as_json: boo
     with open_filled(settings) as warehouse:
         with build_enrichment(settings, {}, WarehouseAllowance(warehouse)) as enrichment:
             ledger = open_ledger(warehouse, settings, enrichment, now=now)
-            with journaled(warehouse, "passwords", None) as entry, show_progress(quiet=quiet) as on_progress:
+            with (
+                shown_on(StatusBoard(settings.status_folder)),
+                journaled(warehouse, "passwords", None) as entry,
+                show_progress(quiet=quiet) as on_progress,
+            ):
                 report = refresh_stale_passwords(
                     warehouse,
                     enrichment,

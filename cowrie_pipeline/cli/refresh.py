@@ -7,6 +7,7 @@ from cowrie_pipeline.cli.console import fail, print_error, print_json, print_lin
 from cowrie_pipeline.cli.database import open_filled
 from cowrie_pipeline.cli.options import STOPPED
 from cowrie_pipeline.enrichment.build import Enrichment, build_enrichment
+from cowrie_pipeline.observability.status_files import StatusBoard, shown_on
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.enrichment_plan import Subject, subject_of, why_not_asked
 from cowrie_pipeline.steps.journal import journaled
@@ -51,7 +52,11 @@ def refresh_facts(
             if source is not None and source in not_asked:
                 raise fail(f"{source} cannot be asked: {not_asked[source]}", 1)
             ledger = open_ledger(warehouse, settings, enrichment, now=now)
-            with journaled(warehouse, "refresh", None) as entry, show_progress(quiet=quiet) as on_progress:
+            with (
+                shown_on(StatusBoard(settings.status_folder)),
+                journaled(warehouse, "refresh", None) as entry,
+                show_progress(quiet=quiet) as on_progress,
+            ):
                 try:
                     refresh(
                         warehouse,

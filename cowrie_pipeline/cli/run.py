@@ -9,6 +9,7 @@ from typing import Any
 
 from cowrie_pipeline.cli.console import OUT, fail, print_error, print_json, print_line, print_table, show_progress
 from cowrie_pipeline.cli.summary import Overview, overview_of, print_overview
+from cowrie_pipeline.observability.status_files import StatusBoard, shown_on
 from cowrie_pipeline.orchestration.runs import RunsOutcome, materialize, open_instance
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.attack_page import ROLLING_PAGE
@@ -50,7 +51,7 @@ def run_pipeline(settings: Settings, first: date | None, last: date | None, *, a
     warehouse = Warehouse(settings.database_url)
     upgrade_schema(warehouse)
     today = datetime.now(UTC).date()
-    with show_progress(quiet=as_json) as on_progress:
+    with shown_on(StatusBoard(settings.status_folder)), show_progress(quiet=as_json) as on_progress:
         scan = scan_logs(
             warehouse,
             settings.log_paths,

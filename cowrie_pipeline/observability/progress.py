@@ -1,12 +1,14 @@
 """How far the work is: steps tell, whoever runs them shows it.
 
 A step takes `on_progress`, a function of what is done and to do. Dagster's ops cannot be handed one, so the command
-line puts its own here for the time of a run in the same process.
+line puts its own here for the time of a run in the same process. The status files are told as well.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from cowrie_pipeline.observability.status_files import note_progress
 
 __all__ = ["OnProgress", "ProgressListener", "listening", "progress_of", "unheard"]
 
@@ -32,8 +34,12 @@ def listening(listener: ProgressListener) -> Iterator[None]:
 
 
 def progress_of(step: str) -> OnProgress:
-    """Return the function that tells the present listener, if there is one, how far `step` is."""
+    """Return the function that tells the present listener, if there is one, and the status files how far `step` is."""
     listener = _listener.get()
-    if listener is None:
-        return unheard
-    return lambda done, total: listener(step, done, total)
+
+    def tell(done: int, total: int) -> None:
+        if listener is not None:
+            listener(step, done, total)
+        note_progress(done, total)
+
+    return tell

@@ -29,7 +29,16 @@ from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.schema import upgrade_schema
 
-__all__ = ["RUNS_SENSOR", "WATCH_SENSOR", "RunsCursor", "build_alert_sensors", "ended_runs", "read_run"]
+__all__ = [
+    "RUNS_SENSOR",
+    "WATCH_SENSOR",
+    "RunsCursor",
+    "build_alert_sensors",
+    "days_of_run",
+    "ended_runs",
+    "read_run",
+    "utc",
+]
 
 RUNS_SENSOR = "alerts_from_runs"
 WATCH_SENSOR = "alerts_watch"
@@ -169,14 +178,14 @@ def ended_runs(instance: dg.DagsterInstance, cursor: RunsCursor) -> tuple[list[R
             break
         runs.append(read_run(instance, record))
     new = new[: len(runs)]
-    until = max((_utc(record.update_timestamp) for record in new), default=cursor.until)
+    until = max((utc(record.update_timestamp) for record in new), default=cursor.until)
     until = max(until, cursor.until)
     looked_at = cursor.seen | {record.dagster_run.run_id for record in new}
     # what the next query cannot return need not be remembered
     seen = frozenset(
         record.dagster_run.run_id
         for record in records
-        if record.dagster_run.run_id in looked_at and _utc(record.update_timestamp) >= until - _OVERLAP
+        if record.dagster_run.run_id in looked_at and utc(record.update_timestamp) >= until - _OVERLAP
     )
     return runs, RunsCursor(until, seen)
 
@@ -211,9 +220,9 @@ def read_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> RunEnd:
     return RunEnd(
         run_id=run.run_id,
         job=run.job_name,
-        days=_days_of(run.tags),
+        days=days_of_run(run.tags),
         succeeded=run.status == dg.DagsterRunStatus.SUCCESS,
-        ended_at=datetime.fromtimestamp(record.end_time, UTC) if record.end_time else _utc(record.update_timestamp),
+        ended_at=datetime.fromtimestamp(record.end_time, UTC) if record.end_time else utc(record.update_timestamp),
         evaluations=tuple(evaluations),
         failed_steps=tuple(failed),
         unfinished=tuple(dict.fromkeys(step for step in planned if step and step not in succeeded)),
@@ -253,7 +262,7 @@ def _evaluation(found: dg.AssetCheckEvaluation, at: datetime) -> Evaluation:
     )
 
 
-def _days_of(tags: Any) -> DayRange | None:
+def days_of_run(tags: Any) -> DayRange | None:
     """Return the days that a run was started for; None for one without partitions of days."""
     day = tags.get("dagster/partition")
     first = tags.get("dagster/asset_partition_range_start", day)
@@ -264,7 +273,8 @@ def _days_of(tags: Any) -> DayRange | None:
         return None
 
 
-def _utc(at: datetime) -> datetime:
+def utc(at: datetime) -> datetime:
+    """Return a time of Dagster's storage, which may lack its zone, in UTC."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 

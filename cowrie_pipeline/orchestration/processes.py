@@ -1,4 +1,4 @@
-"""Which process a run is in, and what becomes of the run if that is killed.
+"""What becomes of a run if its process is killed.
 
 Dagster's launcher for one machine does not look after the processes that it started: a run whose process was killed
 together with the daemon stays "started" for ever, and with it its places in pools and the days that it was making.
@@ -6,21 +6,13 @@ together with the daemon stays "started" for ever, and with it its places in poo
 Belongs here: the tag that names the process, and ending runs whose process is gone.
 """
 
-import os
-import socket
-from pathlib import Path
-
 import dagster as dg
 
-__all__ = ["PROCESS_TAG", "end_runs_of_dead_processes", "this_process"]
+from cowrie_pipeline.observability.processes import is_gone
+
+__all__ = ["PROCESS_TAG", "end_runs_of_dead_processes"]
 
 PROCESS_TAG = "cowrie_pipeline/process"
-_STARTED_AT = 19  # of the fields behind the name in /proc/<pid>/stat
-
-
-def this_process() -> str:
-    """Return this process as `host:pid:start`, the start being empty where the system does not tell it."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started_at(os.getpid())}"
 
 
 def end_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
@@ -32,8 +24,7 @@ def end_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
         tag = run.tags.get(PROCESS_TAG, "")
         if not tag or _is_inherited(instance, run, tag):
             continue
-        host, pid, *started_at = tag.split(":")
-        if host == socket.gethostname() and not _is_alive(int(pid), "".join(started_at)):
+        if is_gone(tag):
             instance.report_run_failed(run, "the process of this run was killed")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
@@ -42,22 +33,3 @@ def _is_inherited(instance: dg.DagsterInstance, run: dg.DagsterRun, tag: str) ->
     """Say whether the tag is that of a run which this one repeats, and which has not begun to work yet."""
     parent = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
     return parent is not None and parent.tags.get(PROCESS_TAG) == tag
-
-
-def _is_alive(pid: int, started_at: str) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # of another user, so alive
-    # after a restart of the machine another process may have the number
-    return not started_at or _started_at(pid) == started_at
-
-
-def _started_at(pid: int) -> str:
-    """Return when a process started, in ticks since the machine did; empty where that is not told."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[_STARTED_AT]
-    except (OSError, IndexError, UnicodeDecodeError):
-        return ""

@@ -9,7 +9,9 @@ from pydantic import PrivateAttr
 
 from cowrie_pipeline.enrichment.build import Enrichment, build_enrichment
 from cowrie_pipeline.enrichment.circuit import Circuit
-from cowrie_pipeline.orchestration.processes import PROCESS_TAG, this_process
+from cowrie_pipeline.observability.processes import this_process
+from cowrie_pipeline.observability.status_files import StatusBoard, shown_on
+from cowrie_pipeline.orchestration.processes import PROCESS_TAG
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.ledger import Ledger, open_ledger
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
@@ -39,6 +41,8 @@ class Pipeline(dg.ConfigurableResource[Any]):
             context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
         self._settings = Settings.from_environment()
         self._open = ExitStack()
+        run_id = None if context.run is None else context.run.run_id
+        self._open.enter_context(shown_on(StatusBoard(self._settings.status_folder, run_id)))
         self._enrichment = None
         self._warehouse = Warehouse(self._settings.database_url)
         self._open.callback(self._warehouse.dispose)

@@ -12,12 +12,13 @@ from typing import Any
 
 import dagster as dg
 
+from cowrie_pipeline.observability.processes import this_process
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
-from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes, this_process
+from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
 
-__all__ = ["AssetOutcome", "CheckOutcome", "RunsOutcome", "materialize", "open_instance"]
+__all__ = ["AssetOutcome", "CheckOutcome", "RunsOutcome", "instance_home", "materialize", "open_instance"]
 
 _MINIMAL_INSTANCE = "telemetry: {enabled: false}\n"
 
@@ -63,6 +64,13 @@ class RunsOutcome:
         return not self.errors and not blocked
 
 
+def instance_home(settings: Settings) -> Path:
+    """Return where the Dagster instance of this project is configured, be it there or not."""
+    if given := os.environ.get("DAGSTER_HOME"):
+        return Path(given)
+    return Path.cwd() if Path("dagster.yaml").exists() else settings.state_dir.absolute() / "dagster"
+
+
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """Open the Dagster instance of this project.
 
@@ -72,7 +80,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     state = settings.state_dir.absolute()
     os.environ.setdefault("COWRIE_STATE_DIR", str(state))
     if not os.environ.get("DAGSTER_HOME"):
-        home = Path.cwd() if Path("dagster.yaml").exists() else state / "dagster"
+        home = instance_home(settings)
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
             (home / "dagster.yaml").write_text(_MINIMAL_INSTANCE, encoding="utf-8")

@@ -1,6 +1,9 @@
-"""What was done lately: one row for each piece of work, for those who ask how things stand."""
+"""What was done lately: one row for each piece of work, for those who ask how things stand.
 
-from collections.abc import Iterator, Mapping
+While it is done it is in the status files.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic
@@ -8,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 
+from cowrie_pipeline.observability.status_files import Days, shown
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import step_runs
@@ -18,10 +22,11 @@ _KEPT = 10_000
 
 
 class Entry:
-    """The entry being written: what the work came to, and how long it took."""
+    """The entry being written: what the work came to, what kept sources from answering, and how long it took."""
 
     def __init__(self) -> None:
         self.report: Mapping[str, Any] = {}
+        self.findings: Sequence[str] = ()
         self._started = monotonic()
 
     @property
@@ -35,13 +40,19 @@ def journaled(warehouse: Warehouse, step: str, days: DayRange | None) -> Iterato
     """Write down that `step` was done for `days`; whoever does it sets the entry's `report`.
 
     Work that came to nothing, and has no report, is not written down; nor is work that failed: Dagster's event log has
-    it, with its error.
+    it, with its error, and the status files have both.
     """
-    started_at = datetime.now(UTC)
-    entry = Entry()
-    yield entry
-    if not entry.report:
-        return
+    of_days = Days(days.first, days.last) if days else None
+    with shown(step, of_days) as work:
+        started_at = datetime.now(UTC)
+        entry = Entry()
+        yield entry
+        work.counts, work.findings = entry.report, entry.findings
+        if entry.report:
+            _write_down(warehouse, step, days, started_at, entry)
+
+
+def _write_down(warehouse: Warehouse, step: str, days: DayRange | None, started_at: datetime, entry: Entry) -> None:
     with warehouse.begin() as connection:
         connection.execute(
             insert(step_runs).values(

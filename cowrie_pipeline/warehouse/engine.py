@@ -48,11 +48,15 @@ class Warehouse:
     Args:
         url: where it is.
         patience_seconds: how long to wait for another that writes, on SQLite.
+        answer_seconds: how long to wait for PostgreSQL, for a connection and for each statement; None for as long as it
+            takes.
     """
 
-    def __init__(self, url: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, patience_seconds: float = _PATIENCE_SECONDS, answer_seconds: float | None = None
+    ) -> None:
         self.url = database_url(url)
-        self.engine = _create_engine(self.url, patience_seconds)
+        self.engine = _create_engine(self.url, patience_seconds, answer_seconds)
         _log.debug("database %s", self.safe_url)
 
     @property
@@ -137,7 +141,7 @@ def database_url(url: str) -> URL:
     raise WarehouseError(f"expected an SQLite or PostgreSQL database, found {parsed.get_backend_name()}")
 
 
-def _create_engine(url: URL, patience_seconds: float) -> Engine:
+def _create_engine(url: URL, patience_seconds: float, answer_seconds: float | None) -> Engine:
     # hide_parameters: rows hold tried passwords, and an error that shows them ends up in logs and in Dagster's UI
     if url.get_backend_name() == "sqlite":
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
@@ -151,12 +155,18 @@ def _create_engine(url: URL, patience_seconds: float) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+    bounds: dict[str, Any] = {}
+    options = "-c timezone=UTC"
+    if answer_seconds is not None:
+        options += f" -c statement_timeout={max(1, round(answer_seconds * 1000))}"
+        # the system's own patience with a server that is gone is a quarter of an hour
+        bounds = {"connect_timeout": max(1, round(answer_seconds)), "tcp_user_timeout": round(answer_seconds * 1000)}
     return create_engine(
         url,
         hide_parameters=True,
         native_inet_types=False,
         pool_pre_ping=True,
-        connect_args={"options": "-c timezone=UTC", "application_name": "cowrie_pipeline"},
+        connect_args={"options": options, "application_name": "cowrie_pipeline", **bounds},
     )
 
 

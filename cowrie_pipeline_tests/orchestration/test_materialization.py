@@ -18,10 +18,11 @@ from sqlalchemy.exc import OperationalError
 
 from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
+from cowrie_pipeline.observability.processes import this_process
 from cowrie_pipeline.orchestration import resources
 from cowrie_pipeline.orchestration.assets import session_snapshots
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
-from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes, this_process
+from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes
 from cowrie_pipeline.orchestration.runs import materialize
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
 from cowrie_pipeline.settings import Settings

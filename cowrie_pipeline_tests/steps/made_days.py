@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, insert, select
 
 from cowrie_pipeline.enrichment.build import Enrichment, SourceState
 from cowrie_pipeline.enrichment.cascade import Cascade
@@ -30,6 +30,8 @@ from cowrie_pipeline.warehouse.tables import (
     ip_asn_history,
     ip_inventory,
     loaded_days,
+    log_files,
+    log_segments,
     session_days,
     session_summaries,
 )
@@ -119,6 +121,44 @@ def scan(warehouse: Warehouse, *paths: Path) -> None:
     """Read log files."""
     report = scan_logs(warehouse, [str(path) for path in paths], settings=Settings(), now=NOW)
     assert not report.problems
+
+
+def add_day(warehouse: Warehouse, day: date, *, at: datetime, loaded: bool = True) -> None:
+    """Have a day of which something was read at `at`, and made into nothing or, if `loaded`, into sessions."""
+    with warehouse.begin() as connection:
+        made = connection.execute(
+            insert(log_files).values(
+                path="cowrie.json",
+                fingerprint="0" * 32,
+                head_length=0,
+                size=0,
+                modified_ns=0,
+                read_offset=0,
+                tail_fingerprint="0" * 32,
+                tail_length=0,
+                ends_with_newline=True,
+                is_foreign=False,
+                head_is_joined=False,
+                tail_is_joined=False,
+                days={},
+                oddities={},
+                read_at=at,
+            )
+        ).inserted_primary_key
+        assert made is not None
+        connection.execute(insert(log_segments).values(file_id=made[0], day=day, events=1, lines=b"", fingerprints=b""))
+        if loaded:
+            connection.execute(
+                insert(loaded_days).values(
+                    day=day,
+                    segments=1,
+                    derivation=1,
+                    events=1,
+                    events_without_session=0,
+                    session_days=1,
+                    loaded_at=at,
+                )
+            )
 
 
 def span(first: str, last: str | None = None) -> DayRange:

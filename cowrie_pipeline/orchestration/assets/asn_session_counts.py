@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Select, select
 
+from cowrie_pipeline.observability.status_files import note_progress
 from cowrie_pipeline.orchestration.assets.shared import daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
@@ -56,6 +57,7 @@ def build_asn_session_counts(partitions: dg.DailyPartitionsDefinition) -> dg.Ass
                 rows |= report.rows
                 networks |= report.networks
                 sessions |= report.sessions
+                note_progress((part.last - days.first).days + 1, len(days))
             entry.report = {"sessions": sum(sessions.values())}
         with pipeline.warehouse.read() as connection:
             reports = report_metadata(connection, "asn_session_counts", days, today=datetime.now(UTC).date())

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from cowrie_pipeline.observability.status_files import note_progress
 from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY, daily_asset, describe_days, typed_failures
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.reports import columns_image
@@ -48,6 +49,7 @@ def build_attack_report(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDe
                     )
                 path = write_page(report, page_of_day(pipeline.settings.reports_folder, day))
                 of_days[day] = _described(report, str(path.absolute()))
+                note_progress(len(of_days), len(days))
             entry.report = {"pages": len(of_days)}
         describe_days(context, "attack_report", of_days, seconds=entry.seconds, common={})
 

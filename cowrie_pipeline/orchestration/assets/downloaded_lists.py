@@ -37,6 +37,7 @@ def build_downloaded_lists() -> dg.AssetsDefinition:
         with journaled(pipeline.warehouse, "downloaded_lists", None) as entry:
             report = refresh_lists(pipeline.settings, now=datetime.now(UTC))
             entry.report = {each.name: each.change.value for each in report.lists}
+            entry.findings = report.findings
         for finding in report.findings:
             context.log.warning(finding)
         context.add_asset_metadata(

@@ -58,6 +58,7 @@ def build_file_reputation(partitions: dg.DailyPartitionsDefinition) -> dg.Assets
                 on_progress=progress_of("file_reputation"),
             )
             entry.report = report.asking.counts
+            entry.findings = report.asking.findings
         with pipeline.warehouse.read() as connection:
             of_days = {
                 day: {

@@ -61,6 +61,7 @@ def enrich_addresses_op(context: dg.AssetExecutionContext, pipeline: Pipeline) -
             on_progress=progress_of("ip_inventory"),
         )
         entry.report = {"addresses_due": report.addresses_due, "look_ups": report.outcomes}
+        entry.findings = report.findings
     for finding in report.findings:
         context.log.warning(finding)
     return report, entry.seconds

@@ -58,6 +58,7 @@ def build_password_exposure(partitions: dg.DailyPartitionsDefinition) -> dg.Asse
                 on_progress=progress_of("password_exposure"),
             )
             entry.report = report.asking.counts
+            entry.findings = report.asking.findings
         with pipeline.warehouse.read() as connection:
             of_days = {
                 day: {

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Select, func, select
 
+from cowrie_pipeline.observability.status_files import note_progress
 from cowrie_pipeline.orchestration.assets.shared import daily_asset, describe_days
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
@@ -50,6 +51,7 @@ def build_session_snapshots(partitions: dg.DailyPartitionsDefinition) -> dg.Asse
             for part in days.parts():
                 with pipeline.warehouse.begin(lock="facts") as connection:
                     of_parts.append(take_snapshots(connection, part, now=now))
+                note_progress((part.last - days.first).days + 1, len(days))
             report = all_of(of_parts)
             entry.report = {"taken": report.taken, "waiting": report.waiting}
         with pipeline.warehouse.read() as connection:

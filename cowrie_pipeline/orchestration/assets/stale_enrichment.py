@@ -67,13 +67,13 @@ def build_stale_enrichment() -> dg.AssetsDefinition:
                 refresh(pipeline.warehouse, pipeline.enrichment, ledger=ledger, now=now, at_most=config.at_most)
                 for refresh in (refresh_stale_files, refresh_stale_passwords)
             )
+            findings = entry.findings = [*report.findings, *files.findings, *passwords.findings]
             entry.report = {
                 "addresses_due": report.addresses_due,
                 "look_ups": report.outcomes,
                 "files": files.counts,
                 "passwords": passwords.counts,
             }
-        findings = [*report.findings, *files.findings, *passwords.findings]
         for finding in findings:
             context.log.warning(finding)
         with pipeline.warehouse.read() as connection:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, update
 
 from cowrie_pipeline.enrichment.terms import Limit
 from cowrie_pipeline.settings import ReceiverSettings, Settings
@@ -20,7 +20,8 @@ from cowrie_pipeline.steps.alerts.watch import note_conditions
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 from cowrie_pipeline.warehouse.engine import Warehouse
-from cowrie_pipeline.warehouse.tables import loaded_days, log_files, log_segments
+from cowrie_pipeline.warehouse.tables import loaded_days, log_segments
+from cowrie_pipeline_tests.steps.made_days import add_day
 
 NOW = datetime(2026, 11, 20, 7, tzinfo=UTC)
 TODAY = NOW.date()
@@ -83,43 +84,6 @@ def test_a_sensor_is_silent_after_the_set_time_and_three_of_its_intervals() -> N
 
 def test_no_sensor_is_silent_for_the_time_that_nothing_ticked() -> None:
     assert silent(SensorState("a", HOUR / 60, NOW - 24 * HOUR), since=NOW - HOUR / 4) == []
-
-
-def add_day(warehouse: Warehouse, day: date, *, at: datetime, loaded: bool = True) -> None:
-    with warehouse.begin() as connection:
-        made = connection.execute(
-            insert(log_files).values(
-                path="cowrie.json",
-                fingerprint="0" * 32,
-                head_length=0,
-                size=0,
-                modified_ns=0,
-                read_offset=0,
-                tail_fingerprint="0" * 32,
-                tail_length=0,
-                ends_with_newline=True,
-                is_foreign=False,
-                head_is_joined=False,
-                tail_is_joined=False,
-                days={},
-                oddities={},
-                read_at=at,
-            )
-        ).inserted_primary_key
-        assert made is not None
-        connection.execute(insert(log_segments).values(file_id=made[0], day=day, events=1, lines=b"", fingerprints=b""))
-        if loaded:
-            connection.execute(
-                insert(loaded_days).values(
-                    day=day,
-                    segments=1,
-                    derivation=1,
-                    events=1,
-                    events_without_session=0,
-                    session_days=1,
-                    loaded_at=at,
-                )
-            )
 
 
 def look(warehouse: Warehouse, settings: Settings, now: datetime) -> list[tuple[str, Moment]]:
