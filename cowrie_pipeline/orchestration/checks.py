@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from cowrie_pipeline.orchestration.assets.shared import RETRY, typed_failures
 from cowrie_pipeline.orchestration.metadata import table_of
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.resources import Pipeline
@@ -29,7 +30,8 @@ def _build(asset: str, checks: Sequence[Check], partitions: dg.DailyPartitionsDe
         for check in checks
     ]
 
-    @dg.multi_asset_check(name=f"check_{asset}", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=f"check_{asset}", specs=specs, can_subset=True, retry_policy=RETRY)
+    @typed_failures
     def run(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> Iterator[dg.AssetCheckResult]:
         # outside of a run of partitions, as when a check is started by hand, all days are checked
         if context.has_partition_key or context.has_partition_key_range:

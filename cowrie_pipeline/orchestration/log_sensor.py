@@ -92,7 +92,7 @@ def read_logs() -> None:
     read_logs_op()
 
 
-@dg.op(out=dg.Out(dg.Nothing))
+@dg.op(retry_policy=RETRY, out=dg.Out(dg.Nothing))
 @typed_failures
 def backfill_op(context: dg.OpExecutionContext, config: BackfillConfig, pipeline: Pipeline) -> None:
     """Ask for the days; the log sensor starts the runs, some days each, and starts those again that fail."""

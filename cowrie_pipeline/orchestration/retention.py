@@ -123,6 +123,7 @@ def drop_old_details_op(context: dg.OpExecutionContext, pipeline: Pipeline) -> N
 
 @dg.op(
     ins={"after": dg.In(dg.Nothing)},
+    retry_policy=RETRY,
     out=dg.Out(dg.Nothing),
     description="Remove Dagster's runs that ended longer than COWRIE_KEEP_RUN_DAYS ago, with their events.",
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from cowrie_pipeline.orchestration.assets.shared import RETRY, typed_failures
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.warehouse.cache_care import clean_up
@@ -22,7 +23,11 @@ CLEAN_UP_JOB = "clean_up_cache"
 RECONCILE_JOB = "reconcile_inventories"
 
 
-@dg.op(description="Remove remembered look-ups that expired longer than COWRIE_CACHE_KEEP_DAYS ago, some at a time.")
+@dg.op(
+    retry_policy=RETRY,
+    description="Remove remembered look-ups that expired longer than COWRIE_CACHE_KEEP_DAYS ago, some at a time.",
+)
+@typed_failures
 def clean_up_cache_op(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
     """Remove what is long expired."""
     with journaled(pipeline.warehouse, CLEAN_UP_JOB, None) as entry:

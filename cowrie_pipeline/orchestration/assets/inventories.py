@@ -68,8 +68,10 @@ def enrich_addresses_op(context: dg.AssetExecutionContext, pipeline: Pipeline) -
 
 @dg.op(
     out={"ip_inventory": dg.Out(dg.Nothing), "asn_inventory": dg.Out(dg.Nothing)},
+    retry_policy=RETRY,
     description="Put on each day's materializations what its addresses and networks are.",
 )
+@typed_failures
 def describe_inventories_op(
     context: dg.AssetExecutionContext, pipeline: Pipeline, enriched: tuple[InventoryReport, float]
 ) -> Any:

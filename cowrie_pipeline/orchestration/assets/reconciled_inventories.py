@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from cowrie_pipeline.enrichment.build import network_rules_of
-from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY
+from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY, typed_failures
 from cowrie_pipeline.orchestration.metadata import table_of
 from cowrie_pipeline.orchestration.pools import WAREHOUSE
 from cowrie_pipeline.orchestration.resources import Pipeline
@@ -42,6 +42,7 @@ def build_reconciled_inventories() -> dg.AssetsDefinition:
             "rules say another type than it has gets that."
         ),
     )
+    @typed_failures
     def reconciled_inventories(
         context: dg.AssetExecutionContext, pipeline: Pipeline
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
