@@ -42,6 +42,16 @@ _PACE = (2_000, 5)
 _NETWORK_ADDRESSES = 1_680_000
 _NETWORKS = 5_432
 _REAL_DAYS = 30
+_ASSETS_OF_DAYS = (
+    "raw_sessions",
+    "ip_inventory",
+    "asn_inventory",
+    "session_snapshots",
+    "asn_session_counts",
+    "file_reputation",
+    "password_exposure",
+    "attack_report",
+)
 # Half a second for each day: eight assets, a page, all checks, and 16 records of Dagster's, each its own commit.
 _BACKFILL_SECONDS = YEAR_DAYS / 2
 # as for loading logs, however many
@@ -484,13 +494,14 @@ def materialize_real_days(bench: Bench, dialect: str) -> Iterator[Row | Skipped]
 
 
 def backfill_a_year(bench: Bench, dialect: str) -> Iterator[Row]:
-    """Backfill a year of days in one go by Dagster's own command: one run of all assets, with all checks."""
+    """Backfill a year of days in one go by Dagster's own command: one run of all assets of days and their checks."""
     state = bench.folder / f"year-{dialect}"
     environment = _installed(state, (_PROJECT / "dagster.yaml").read_text(encoding="utf-8"))
     last = FIRST_DAY_OF_YEAR + timedelta(days=YEAR_DAYS - 1)
     command = [
         str(Path(sys.executable).with_name("dagster")),
-        *("asset", "materialize", "--module-name", "cowrie_pipeline.definitions", "--select", "*"),
+        *("asset", "materialize", "--module-name", "cowrie_pipeline.definitions"),
+        *("--select", ",".join(_ASSETS_OF_DAYS)),
         *("--partition-range", f"{FIRST_DAY_OF_YEAR}...{last}"),
     ]
     with bench.databases.fresh(dialect) as url:

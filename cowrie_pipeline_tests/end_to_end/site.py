@@ -19,6 +19,7 @@ from typing import Any
 
 import dagster as dg
 import psutil  # type: ignore[import-untyped]  # types-psutil is no dependency of ours
+import psycopg
 from sqlalchemy import select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -57,6 +58,13 @@ class OwnPostgres:
         url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
         return url.render_as_string(hide_password=False)
 
+    def one_more_database(self) -> str:
+        """Make a database for Dagster's own records, and return its URL as Dagster's driver wants it."""
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE dagster")
+        url = make_url(self.url).set(drivername="postgresql+psycopg2", database="dagster")
+        return url.render_as_string(hide_password=False)
+
     def crash(self) -> None:
         """End it as `pg_ctl stop -m immediate` does: nothing is written down, and every connection is lost."""
         process = psutil.Process(self._server.get_pid())
@@ -83,16 +91,23 @@ class Run:
 
 
 class Site:
-    """One installation. Its daemon looks at the folder `logs` every few seconds."""
+    """One installation. Its daemon looks at the folder `logs` every few seconds.
 
-    def __init__(self, folder: Path, url: str, **variables: str | Path) -> None:
+    Args:
+        folder: where everything is written; made here.
+        url: the pipeline's database.
+        instance: what dagster.yaml says; by default that of the project's root.
+        variables: more settings.
+    """
+
+    def __init__(self, folder: Path, url: str, *, instance: str | None = None, **variables: str | Path) -> None:
         self.folder = folder
         self.url = url
         self.logs = folder / "logs"
         self._home = folder / "home"
         for made in (self.logs, self._home):
             made.mkdir(parents=True)
-        shutil.copyfile(PROJECT / "dagster.yaml", self._home / "dagster.yaml")
+        (self._home / "dagster.yaml").write_text(instance or (PROJECT / "dagster.yaml").read_text())
         socket_path = folder / "code.sock"
         location = {"grpc_server": {"socket": str(socket_path), "location_name": "cowrie_pipeline"}}
         self._workspace = folder / "workspace.yaml"

@@ -4,6 +4,7 @@ Nothing is done by hand but starting again what was killed, as systemd does.
 """
 
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from cowrie_pipeline.enrichment.made_geoip import GeoRow, write_geoip
 from cowrie_pipeline.orchestration.runs import materialize
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline_tests.cli.in_process import only_environment
-from cowrie_pipeline_tests.cli.processes import environment
+from cowrie_pipeline_tests.cli.processes import PROJECT, environment
 from cowrie_pipeline_tests.conftest import Databases
 from cowrie_pipeline_tests.end_to_end.comparing import all_facts
 from cowrie_pipeline_tests.end_to_end.site import OwnPostgres, Site, short_folder, wait_for
@@ -76,22 +77,48 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the logs that will come, and databases that know their addresses."""
     folder = tmp_path_factory.mktemp("restarts")
     write_logs(PLAN, folder / "made")
     for live in (folder / "made").glob("*/cowrie.json"):
         live.rename(live.with_name(f"{live.name}.{FIRST + timedelta(days=PLAN.days - 1)}"))
     write_geoip(folder / "geoip", (GeoRow(**asdict(each)) for each in networks(PLAN)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def story(databases: Databases, made: Path) -> Iterator[Story]:
     with short_folder() as short:
         postgres = OwnPostgres(short) if databases.dialect == "postgresql" else None
-        url = postgres.url if postgres else databases.empty()
-        site = Site(short / "site", url, COWRIE_GEOIP_DIR=folder / "geoip")
-        try:
-            yield Story(site, folder, postgres)
-        finally:
-            site.kill_everything()
-            if postgres:
-                postgres.remove()
+        site = Site(short / "site", postgres.url if postgres else databases.empty(), COWRIE_GEOIP_DIR=made / "geoip")
+        yield from told(Story(site, made, postgres))
+
+
+@pytest.fixture
+def story_on_one_server(databases: Databases, made: Path) -> Iterator[Story]:
+    """Both the pipeline's and Dagster's own database are on the server, as the guide has it for production."""
+    if databases.dialect == "sqlite":
+        pytest.skip("SQLite has no server")
+    with short_folder() as short:
+        postgres = OwnPostgres(short)
+        production = (PROJECT / "deploy" / "dagster.postgresql.yaml").read_text()
+        instance, changed = re.subn(
+            "^( +postgres_url: ).*", rf"\1{postgres.one_more_database()}", production, flags=re.MULTILINE
+        )
+        assert changed == 1
+        site = Site(short / "site", postgres.url, instance=instance, COWRIE_GEOIP_DIR=made / "geoip")
+        yield from told(Story(site, made, postgres))
+
+
+def told(story: Story) -> Iterator[Story]:
+    """Yield a story, and end all that it started."""
+    try:
+        yield story
+    finally:
+        story.site.kill_everything()
+        if story.postgres:
+            story.postgres.remove()
 
 
 @pytest.fixture
@@ -148,4 +175,15 @@ def test_a_database_server_that_dies_and_comes_back_costs_a_retry_of_a_step(stor
     for said in story.site.retries()[retries:]:
         assert "the work is tried again: " in said
         assert "\n" not in said
+    assert all_facts(story.site.url) == story.undisturbed(fresh)
+
+
+def test_a_server_that_dies_with_dagsters_own_records_costs_a_run(story_on_one_server: Story, fresh: str) -> None:
+    story = story_on_one_server
+    assert story.postgres is not None
+    story.more_logs()
+    story.postgres.crash()
+    story.postgres.start_again()
+    story.site.wait_until_done(story.days)
+    assert story.site.runs()[-1].status is SUCCESS
     assert all_facts(story.site.url) == story.undisturbed(fresh)
