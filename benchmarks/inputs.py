@@ -12,15 +12,19 @@ from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, networks, write_logs
 from cowrie_pipeline.cowrie.synthetic_networks import draw_addresses
 from cowrie_pipeline.enrichment.made_geoip import GeoRow, write_geoip
 
-__all__ = ["DAYS", "FIRST_DAY", "Inputs", "contiguous_real_days", "day_of"]
+__all__ = ["DAYS", "FIRST_DAY", "FIRST_DAY_OF_YEAR", "YEAR_DAYS", "Inputs", "contiguous_real_days", "day_of"]
 
 FIRST_DAY = date(2026, 3, 1)
 DAYS = 30
+FIRST_DAY_OF_YEAR = date(2025, 3, 1)
+YEAR_DAYS = 365
 _SHARED_LOGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "logs" / "docker-ssh-2018"
 
 _SEED = 20_260_301
 # Measured of the synthetic logs: 1,000,000 events are 150,000 sessions, as in the table of targets.
 _EVENTS_PER_SESSION = 6.65
+_SESSIONS_A_DAY_OF_YEAR = 110
+_ADDRESSES_OF_YEAR = 8_000
 _GEOIP_NETWORKS = 28_000
 _GEOIP_BUILD_EPOCH = 1_772_323_200  # 2026-03-01
 _SEVERAL = 100  # addresses at least, however small the scale
@@ -50,6 +54,21 @@ class Inputs:
                 addresses=max(_SEVERAL, sessions_per_day * DAYS // 5),
             )
             write_logs(plan, folder, compress=compress)
+        return folder
+
+    @cached_property
+    def year(self) -> Path:
+        """A folder with logs of 365 days, about 740 events on each before scaling, by addresses that `geoip` knows."""
+        folder = self._folder / "logs-year"
+        plan = SyntheticPlan(
+            seed=_SEED,
+            first_day=FIRST_DAY_OF_YEAR,
+            days=YEAR_DAYS,
+            sessions_per_day=max(1, round(_SESSIONS_A_DAY_OF_YEAR * self._scale)),
+            addresses=self.count(_ADDRESSES_OF_YEAR),
+            networks=_GEOIP_NETWORKS,
+        )
+        write_logs(plan, folder)
         return folder
 
     def addresses(self, count: int) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 
 from sqlalchemy import event, func, select
 
-from benchmarks.inputs import DAYS, FIRST_DAY
+from benchmarks.inputs import DAYS, FIRST_DAY, FIRST_DAY_OF_YEAR
 from benchmarks.made_inventory import make_inventory
 from benchmarks.made_sessions import DAYS as MADE_DAYS
 from benchmarks.made_sessions import LOOKED_UP_AT, MadePlan, fill_sessions
@@ -41,7 +41,7 @@ from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
-from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, session_summaries
+from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, loaded_days, session_summaries
 from cowrie_pipeline_tests.contract.services import KEY
 
 Numbers = dict[str, Any]
@@ -362,6 +362,25 @@ def query(*, url: str, kind: str, times: int) -> Numbers:
     return {"p95_ms": p95_ms, "times": times}
 
 
+def backfilled(*, url: str, state: str) -> Numbers:
+    """Count what a backfill came to: days loaded, and the partitions of the asset that has the fewest."""
+    home = Path(state) / "dagster"
+    os.environ |= {"COWRIE_STATE_DIR": state, "DAGSTER_HOME": str(home)}
+    # only here: other tasks do without Dagster, and their memory too
+    import dagster as dg
+
+    from cowrie_pipeline.orchestration.build import build_definitions
+
+    graph = build_definitions(Settings(start_date=FIRST_DAY_OF_YEAR)).resolve_asset_graph()
+    of_days = [key for key in graph.materializable_asset_keys if graph.get(key).is_partitioned]
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        partitions = [len(instance.get_materialized_partitions(key)) for key in of_days]
+    warehouse = Warehouse(url)
+    with warehouse.read() as connection:
+        days, events = connection.execute(select(func.count(), func.sum(loaded_days.c.events))).one()
+    return {"assets": len(of_days), "fewest_days": min(partitions), "loaded_days": days, "events": int(events)}
+
+
 def _settle(warehouse: Warehouse) -> None:
     """Do what autovacuum does within a minute or so of such work."""
     if warehouse.dialect == "postgresql":
@@ -402,6 +421,7 @@ _TASKS: dict[str, Callable[..., Numbers]] = {
         snapshots,
         counts,
         query,
+        backfilled,
     )
 }
 

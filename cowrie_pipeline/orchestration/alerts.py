@@ -18,6 +18,7 @@ from typing import Any
 import dagster as dg
 
 from cowrie_pipeline.enrichment.clock import utc_now
+from cowrie_pipeline.orchestration.assets.shared import cause_of
 from cowrie_pipeline.settings import ReceiverSettings, Settings, read_receivers
 from cowrie_pipeline.steps.alerts.conditions import SensorState, silent_sensors
 from cowrie_pipeline.steps.alerts.delivery import deliver
@@ -209,7 +210,7 @@ def read_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> RunEnd:
             succeeded[step] = None
         else:
             error = event.step_failure_data.error
-            cause = None if error is None else error.cause or error
+            cause = None if error is None else cause_of(error)
             if error is not None and _FAILED_CHECK in (error.cls_name, cause and cause.cls_name):
                 stopped = True
             else:

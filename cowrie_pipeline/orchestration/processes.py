@@ -3,7 +3,10 @@
 Dagster's launcher for one machine does not look after the processes that it started: a run whose process was killed
 together with the daemon stays "started" for ever, and with it its places in pools and the days that it was making.
 
-Belongs here: the tag that names the process, and ending runs whose process is gone.
+A run that was killed alone the code server ends, but its places stay taken for the minutes that dagster.yaml says, and
+whoever needs them waits so long.
+
+Belongs here: the tag that names the process, ending runs whose process is gone, and freeing their places.
 """
 
 import dagster as dg
@@ -16,7 +19,7 @@ PROCESS_TAG = "cowrie_pipeline/process"
 
 
 def end_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
-    """Mark runs of this machine as failed whose process was killed, and free their places in pools."""
+    """Mark runs of this machine as failed whose process was killed, and free the places in pools of such runs."""
     under_way = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
     )
@@ -26,7 +29,18 @@ def end_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
             continue
         if is_gone(tag):
             instance.report_run_failed(run, "the process of this run was killed")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    _free_places(instance)
+
+
+def _free_places(instance: dg.DagsterInstance) -> None:
+    """Free the places in pools of runs that have ended, by whomever, and whose process is gone."""
+    storage = instance.event_log_storage
+    holders = list(storage.get_concurrency_run_ids()) if storage.supports_global_concurrency_limits else []
+    if holders:
+        ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+        for run in instance.get_runs(filters=dg.RunsFilter(run_ids=holders, statuses=ended)):
+            if is_gone(run.tags.get(PROCESS_TAG, "")):
+                storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _is_inherited(instance: dg.DagsterInstance, run: dg.DagsterRun, tag: str) -> bool:

@@ -11,7 +11,7 @@ from cowrie_pipeline.enrichment.build import Enrichment, build_enrichment
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.observability.processes import this_process
 from cowrie_pipeline.observability.status_files import StatusBoard, shown_on
-from cowrie_pipeline.orchestration.processes import PROCESS_TAG
+from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.ledger import Ledger, open_ledger
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
@@ -36,9 +36,15 @@ class Pipeline(dg.ConfigurableResource[Any]):
     _open: ExitStack = PrivateAttr()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Say in which process the run is, read the settings, open the database and bring its schema up to date."""
+        """Say in which process the run is, read the settings, open the database and bring its schema up to date.
+
+        Runs that were killed give their places in pools back first.
+        """
         if context.instance is not None and context.run is not None:
             context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
+            # where no daemon runs nobody else does, and where one does not before its next look: meanwhile this run
+            # would wait for the places in pools that a killed one holds
+            end_runs_of_dead_processes(context.instance)
         self._settings = Settings.from_environment()
         self._open = ExitStack()
         run_id = None if context.run is None else context.run.run_id

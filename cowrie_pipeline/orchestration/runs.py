@@ -13,8 +13,9 @@ from typing import Any
 import dagster as dg
 
 from cowrie_pipeline.observability.processes import this_process
+from cowrie_pipeline.orchestration.assets.shared import cause_of
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
-from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes
+from cowrie_pipeline.orchestration.processes import PROCESS_TAG
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
 
@@ -94,8 +95,6 @@ def materialize(instance: dg.DagsterInstance, spans: Iterable[DayRange], setting
 
     A run that fails does not keep the others from running.
     """
-    # nobody else does when no daemon runs, and these runs would wait for places in pools for ever
-    end_runs_of_dead_processes(instance)
     job = build_definitions(settings).resolve_job_def(DAILY_JOB)
     outcome = RunsOutcome()
     for span in spans:
@@ -130,7 +129,7 @@ def _add(outcome: RunsOutcome, result: dg.ExecuteInProcessResult) -> None:
         elif event.is_step_failure:
             error = event.step_failure_data.error
             if error is not None and error.cls_name != "DagsterAssetCheckFailedError":
-                cause = error.cause or error
+                cause = cause_of(error)
                 outcome.errors.append(f"{event.step_key}: {cause.cls_name}: {cause.message.strip().splitlines()[0]}")
 
 

@@ -1,6 +1,7 @@
 """Say which failures may pass by themselves, so that trying again makes sense, and which cannot.
 
-Belongs here: the one decision. Does not belong here: how often and how soon something is tried again (orchestration/).
+Belongs here: the one decision, and a failure in one line.
+Does not belong here: how often and how soon something is tried again (orchestration/).
 """
 
 import sqlite3
@@ -10,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionLeftError
 
 from cowrie_pipeline.warehouse.engine import UnreachableError
 
-__all__ = ["may_pass"]
+__all__ = ["in_one_line", "may_pass"]
 
 # A database that is locked, restarted or out of reach; a deadlock, which PostgreSQL ends by undoing one of two.
 _OF_DATABASES = (OperationalError, NoConnectionLeftError, UnreachableError)
@@ -31,3 +32,16 @@ def may_pass(error: BaseException) -> bool:
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
             return False
     return isinstance(error, (*_OF_DATABASES, *_OF_MACHINES))
+
+
+def in_one_line(error: BaseException) -> str:
+    """Say in one line what went wrong; of what may pass, also that it is tried again.
+
+    An error of a database goes on with the statement and a page of a manual, which are left out.
+    """
+    found = f"{type(error).__name__}: {error}".splitlines()[0]
+    if not may_pass(error):
+        return found
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return f"the connection to the database was lost, the work is tried again: {found}"
+    return f"this may pass, the work is tried again: {found}"

@@ -30,7 +30,7 @@ from cowrie_pipeline.cowrie.folded_days import FoldedPiece, Piece, fold_pieces
 from cowrie_pipeline.cowrie.sessions import MAX_SILENCE, SessionDay, link_days
 from cowrie_pipeline.cowrie.workers import Workers, spare_cores, without_collector
 from cowrie_pipeline.observability.progress import OnProgress, unheard
-from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.days import DAYS_TOGETHER, DayRange
 from cowrie_pipeline.steps.imported_sessions import give_way
 from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
 from cowrie_pipeline.warehouse.engine import Warehouse
@@ -60,7 +60,8 @@ __all__ = ["DERIVATION", "DaySessions", "SessionsReport", "load_days"]
 # Raised when the same lines would give other rows: every day is made again when it is next materialized.
 DERIVATION = 1
 
-# Days are made together up to this many events: an address that comes back every day is counted once for all of them.
+# Days are made together up to DAYS_TOGETHER and this many events: an address that comes back every day is counted once
+# for all of them, and a year, however little was logged, is no transaction that a killed process would lose as a whole.
 _EVENTS_TOGETHER = 1_000_000
 # What one day's sessions did is held in memory up to this many events; of a larger day it comes in pieces.
 _EVENTS_AT_ONCE = 50_000
@@ -158,7 +159,7 @@ def _grouped(waiting: dict[date, int]) -> Iterator[list[date]]:
     group: list[date] = []
     events = 0
     for day, count in waiting.items():
-        if group and events + count > _EVENTS_TOGETHER:
+        if group and (events + count > _EVENTS_TOGETHER or len(group) == DAYS_TOGETHER):
             yield group
             group, events = [], 0
         group.append(day)

@@ -33,7 +33,8 @@ def all_facts(url: str) -> dict[str, list[Any]]:
         warehouse.dispose()
     documents = [_without_times(row["document"]) for row in found.pop("enrichment_documents")]
     return {
-        **{name: [_timeless(row) for row in rows] for name, rows in found.items()},
+        # in an order that does not depend on those times either
+        **{name: sorted((_timeless(row) for row in rows), key=repr) for name, rows in found.items()},
         # a document is kept once for each distinct content, of which times are a part
         "enrichment_documents": sorted({repr(sorted(each.items())) for each in documents}),
     }

@@ -19,9 +19,10 @@ from sqlalchemy.exc import OperationalError
 from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
 from cowrie_pipeline.observability.processes import this_process
-from cowrie_pipeline.orchestration import resources
-from cowrie_pipeline.orchestration.assets import session_snapshots
+from cowrie_pipeline.orchestration import checks, resources
+from cowrie_pipeline.orchestration.assets import inventories, session_snapshots
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
+from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes
 from cowrie_pipeline.orchestration.runs import materialize
 from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONCILE_JOB, STALE_JOB
@@ -428,6 +429,25 @@ def test_the_run_of_a_killed_process_is_ended_and_its_places_in_pools_are_free(t
         assert storage.claim_concurrency_slot("warehouse", runs["alive"].run_id, "raw_sessions").is_claimed
 
 
+def test_a_run_that_was_killed_alone_gives_its_places_back_when_the_next_run_starts(
+    pipeline: Settings, tmp_path: Path
+) -> None:
+    """The code server had marked it as failed, and the run that Dagster started instead waited five minutes."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        storage = instance.event_log_storage
+        storage.set_concurrency_slots("warehouse", 1)
+        killed = instance.create_run_for_job(
+            build_definitions(pipeline).resolve_job_def(DAILY_JOB),
+            status=dg.DagsterRunStatus.STARTED,
+            tags={PROCESS_TAG: f"{socket.gethostname()}:{dead.pid}"},
+        )
+        assert storage.claim_concurrency_slot("warehouse", killed.run_id, "raw_sessions").is_claimed
+        instance.report_run_failed(killed)
+        assert materialize(instance, [span("2026-03-01")], pipeline).succeeded
+
+
 def test_a_step_that_fails_is_told_in_words_and_the_other_runs_go_on(
     pipeline: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -501,6 +521,39 @@ def test_what_yields_its_results_is_tried_again_by_the_same_rule(
             result = run_job(instance, pipeline, RECONCILE_JOB)
             assert calls == tries
     assert result.success == (tries == 2)
+
+
+@pytest.mark.parametrize(
+    ("at", "step"),
+    [((checks, 1), "check_raw_sessions"), ((inventories, 2), "inventories.describe_inventories_op")],
+    ids=["check", "description"],
+)
+def test_a_check_and_a_description_are_tried_again_too_and_say_why_in_one_line(
+    pipeline: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, at: tuple[Any, int], step: str
+) -> None:
+    module, call = at
+    calls = 0
+
+    def fail_at_a_call(context: Any) -> DayRange:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise OperationalError("SELECT", {}, Exception("database is locked"))
+        return day_range(context)
+
+    monkeypatch.setattr(f"{module.__name__}.day_range", fail_at_a_call)
+    result = run_assets(instance, pipeline, "2026-03-01")
+    assert result.success
+    (retried,) = [each for each in result.all_events if each.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
+    assert retried.step_key == step
+    error = retried.step_retry_data.error
+    assert error is not None
+    assert error.cause is not None
+    told = error.cause.message.strip()
+    assert told.endswith(
+        "this may pass, the work is tried again: OperationalError: (builtins.Exception) database is locked"
+    )
+    assert "\n" not in told
 
 
 def test_a_long_range_is_one_run_and_several_transactions(

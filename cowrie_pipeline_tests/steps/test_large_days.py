@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from cowrie_pipeline.cowrie.synthetic import SyntheticPlan, write_logs
 from cowrie_pipeline.cowrie.workers import Workers
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps import raw_sessions, scan_logs
-from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.days import DAYS_TOGETHER, DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse
-from cowrie_pipeline.warehouse.tables import log_segments
+from cowrie_pipeline.warehouse.tables import loaded_days, log_segments
 from cowrie_pipeline_tests.conftest import Databases
-from cowrie_pipeline_tests.steps.made_days import facts
+from cowrie_pipeline_tests.steps.made_days import connect, facts, scan, write_log
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 PLAN = SyntheticPlan(seed=5, first_day=date(2026, 11, 1), days=3, sessions_per_day=150, addresses=60)
@@ -56,6 +57,21 @@ def test_days_folded_by_other_processes_and_days_written_in_parts_are_the_same_d
     monkeypatch.setattr(raw_sessions, "_workers_for", lambda _: 0)
     monkeypatch.setattr(raw_sessions, "_EVENTS_AT_ONCE", 0)
     assert facts_of_a_load(databases, tmp_path, settings) == plainly
+
+
+def test_a_year_of_few_lines_is_some_transactions_of_some_days(warehouse: Warehouse, tmp_path: Path) -> None:
+    year = DayRange(date(2025, 3, 1), date(2026, 2, 28))
+    write_log(tmp_path / "cowrie.json", [connect(f"{day} 10:00", session=f"{day:%Y%m%d}") for day in year])
+    scan(warehouse, tmp_path)
+    committed = [0]
+
+    def count_committed(*_: int) -> None:
+        with warehouse.read() as connection:
+            committed.append(connection.execute(select(func.count()).select_from(loaded_days)).scalar_one())
+
+    report = raw_sessions.load_days(warehouse, year, now=NOW, on_progress=count_committed)
+    assert len(report.made) == len(year)
+    assert [after - before for before, after in pairwise(committed)] == [DAYS_TOGETHER] * 11 + [24]
 
 
 def test_a_day_is_folded_here_when_the_processes_have_died() -> None:

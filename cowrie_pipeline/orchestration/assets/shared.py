@@ -8,12 +8,22 @@ from inspect import isgeneratorfunction
 from typing import Any, ParamSpec, TypeVar, cast
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from cowrie_pipeline.orchestration.pools import WAREHOUSE
 from cowrie_pipeline.steps.asking import AskingReport
-from cowrie_pipeline.steps.failures import may_pass
+from cowrie_pipeline.steps.failures import in_one_line, may_pass
 
-__all__ = ["BACKFILL", "OWNERS", "RETRY", "asking_metadata", "daily_asset", "describe_days", "typed_failures"]
+__all__ = [
+    "BACKFILL",
+    "OWNERS",
+    "RETRY",
+    "asking_metadata",
+    "cause_of",
+    "daily_asset",
+    "describe_days",
+    "typed_failures",
+]
 
 _Parameters = ParamSpec("_Parameters")
 _Returned = TypeVar("_Returned")
@@ -23,8 +33,11 @@ OWNERS = ["team:honeypot"]
 # A range of days is one run: one process, one import of Dagster.
 BACKFILL = dg.BackfillPolicy.single_run()
 
-# For what may pass, as a database that was locked or restarted; `typed_failures` keeps all else from being retried.
-RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+# For what may pass, as a database that was locked or restarted; `typed_failures` keeps all else from being retried. It
+# is after 2, 6, 14 and 30 seconds: a server that died may need most of a minute to recover before it takes calls.
+RETRY = dg.RetryPolicy(max_retries=4, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+_TOLD_AS = frozenset({"DagsterExecutionStepExecutionError", "Failure", "RetryRequested"})
 
 
 def typed_failures(body: Callable[_Parameters, _Returned]) -> Callable[_Parameters, _Returned]:
@@ -54,10 +67,15 @@ def _typed() -> Iterator[None]:
     except dg.Failure:
         raise
     except Exception as error:
-        if may_pass(error):
-            raise
         # one line, and the error itself as its cause
-        raise dg.Failure(f"{type(error).__name__}: {error}".splitlines()[0], allow_retries=False) from error
+        raise dg.Failure(in_one_line(error), allow_retries=may_pass(error)) from error
+
+
+def cause_of(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    """Return the error of which Dagster tells as the failure of a step, or as the last of its retries."""
+    while error.cause is not None and error.cls_name in _TOLD_AS:
+        error = error.cause
+    return error
 
 
 def daily_asset(

