@@ -7,7 +7,7 @@ have to be. Nothing of the plan is taken from what happened.
 import gzip
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -275,7 +275,9 @@ class Month:
             self.must_tell(day, (trouble, "opened"), (trouble, "over"))
 
 
-_MORNINGS = {
+Step = Callable[[Month, DagsterDaemon, date], None]
+# what is out of the ordinary, by the day of the month
+_MORNINGS: dict[int, Step] = {
     6: Month.a_run_fails_while_the_receiver_is_down,
     7: Month.the_receiver_is_there_again,
     10: Month.yesterday_was_silent,
@@ -285,7 +287,7 @@ _MORNINGS = {
     17: Month.nobody_cared,
     25: Month.yesterday_cannot_be_made_until_eight,
 }
-_NOONS = {
+_NOONS: dict[int, Step] = {
     4: Month.an_archive_comes,
     5: Month.the_archive_comes_again,
     11: Month.a_day_that_was_missed_comes,
@@ -297,7 +299,10 @@ _NOONS = {
     23: Month.the_archive_is_renamed_and_half_of_it_copied,
     27: Month.a_file_vanishes,
 }
-_AFTERNOONS = {20: Month.and_grows_until_few_lines_of_it_are, 22: Month.the_log_sensor_fails_for_long}
+_AFTERNOONS: dict[int, Step] = {
+    20: Month.and_grows_until_few_lines_of_it_are,
+    22: Month.the_log_sensor_fails_for_long,
+}
 
 
 def _events_of(day: date) -> list[Event]:

@@ -19,12 +19,12 @@ import dagster as dg
 import time_machine
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.remote_representation.external import RemoteSensor
-from dagster._core.scheduler.instigation import InstigatorTick
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
-from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget, create_test_daemon_workspace_context
+from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon import sensor as sensor_daemon
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from sqlalchemy import Engine, NullPool, create_engine
@@ -72,7 +72,7 @@ class DagsterDaemon:
         self.instance = self._open.enter_context(dg.DagsterInstance.get())
         # a daemon that starts loads the code with the settings of now
         self._open.enter_context(mock.patch.object(definitions, "defs", build_definitions()))
-        target = InProcessTestWorkspaceLoadTarget(InProcessCodeLocationOrigin(_OURS, location_name="ours"))
+        target = InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(_OURS, location_name="ours"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of what Dagster itself reads of a schedule
             self._workspace = self._open.enter_context(create_test_daemon_workspace_context(target, self.instance))
@@ -106,12 +106,7 @@ class DagsterDaemon:
     def forget_cursor(self, sensor: str) -> None:
         """Have a sensor begin anew, as if the daemon had been installed anew."""
         (found,) = (each for each in self._repository().get_sensors() if each.name == sensor)
-        self.instance.reset_sensor(found)  # type: ignore[no-untyped-call]
-
-    def ticks(self, sensor: str) -> Sequence[InstigatorTick]:
-        """Return the ticks of a sensor, the newest first."""
-        (found,) = (each for each in self._repository().get_sensors() if each.name == sensor)
-        return self.instance.get_ticks(found.get_remote_origin_id(), found.selector_id)
+        self.instance.reset_sensor(found)
 
     def _repository(self) -> Any:
         (entry,) = self._workspace.create_request_context().get_code_location_entries().values()
