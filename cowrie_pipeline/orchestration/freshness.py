@@ -99,7 +99,11 @@ def _why_not(instance: dg.DagsterInstance, keys: Sequence[Any], settings: Settin
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
     fresh = [
-        record.evaluation is not None and record.evaluation.passed and record.create_timestamp >= midnight
+        # by the clock that the schedule goes by; `create_timestamp` is of the database's, and of when it was planned
+        record.evaluation is not None
+        and record.evaluation.passed
+        and record.event is not None
+        and record.event.timestamp >= midnight
         for record in newest.values()
     ]
     return "yesterday is there, of every asset" if len(fresh) == len(keys) and all(fresh) else ""

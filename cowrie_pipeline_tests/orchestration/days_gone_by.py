@@ -16,7 +16,6 @@ import dagster as dg
 
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.log_sensor import READ_LOGS_JOB, days_under_way, look, run_request
-from cowrie_pipeline.orchestration.schedules import DAILY_SCHEDULE
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.log_watch import WatchReport
 from cowrie_pipeline.steps.scan_logs import scan_logs
@@ -102,19 +101,6 @@ class Daemon:
         for request in report.requests:
             self.start(run_request(DAILY_JOB, request), fails_with)
         return report
-
-    def morning(self, now: datetime, *, fails_with: dict[str, str] | None = None) -> None:
-        """Let the schedule of days tick."""
-        (schedule,) = (each for each in self.definitions.schedules or () if each.name == DAILY_SCHEDULE)
-        assert isinstance(schedule, dg.ScheduleDefinition)
-        context = dg.build_schedule_context(
-            instance=self.instance,
-            scheduled_execution_time=now,
-            repository_def=self.definitions.get_repository_def(),
-        )
-        data = schedule.evaluate_tick(context)
-        for request in data.run_requests or ():
-            self.start(request, fails_with)
 
     def start(self, request: dg.RunRequest, fails_with: dict[str, str] | None = None) -> None:
         """Start a run and see it through; one with other settings is one that fails."""

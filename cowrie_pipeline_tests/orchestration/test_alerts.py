@@ -38,7 +38,7 @@ from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import environment
 from cowrie_pipeline_tests.conftest import Databases
-from cowrie_pipeline_tests.contract.http_server import Answer, HttpServer
+from cowrie_pipeline_tests.orchestration.receiver import Receiver
 from cowrie_pipeline_tests.steps.made_days import closed, command, connect, login, write_log
 
 SECRET = "n0body-sh0uld-read-this"
@@ -62,28 +62,12 @@ def instance(databases: Databases, tmp_path: Path) -> Iterator[dg.DagsterInstanc
         databases.drop(url)
 
 
-class Receiver(HttpServer):
-    """A webhook that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        super().__init__(lambda _: Answer(self.status))
-
-    @property
-    def told(self) -> list[dict[str, Any]]:
-        return [json.loads(asked.body) for asked in self.asked]
-
-    @property
-    def moments(self) -> list[tuple[str, str]]:
-        return [(each["fingerprint"], each["event"]) for each in self.told]
-
-
 @pytest.fixture
 def receiver(tmp_path: Path, database_url: str) -> Iterator[Receiver]:
     """A receiver, and the environment that names it."""
     with Receiver() as server:
         file = tmp_path / "alerts.toml"
-        file.write_text(f'[[receiver]]\nname = "hook"\nkind = "webhook"\nurl = "{server.url}/hook"\n')
+        file.write_text(server.toml)
         events = [
             make(f"2026-03-0{day} 10:00:0{second}", session=f"{day}0000000000", src_ip=f"198.51.100.{day}")
             for day in (1, 2, 3, 4)
@@ -268,7 +252,6 @@ def test_nothing_is_lost_while_the_receiver_is_down(
     run = instance.create_run_for_job(build_definitions().resolve_job_def(DAILY_JOB))
     instance.report_run_failed(run)
     assert "503" in (tick(instance, RUNS_SENSOR) or "")
-    receiver.asked.clear()
     receiver.status = 200
     execute("UPDATE alert_outbox SET due_at = created_at")
     for _ in range(2):

@@ -1,8 +1,6 @@
-"""The sensor and the schedule over days: files grow, rotate, get compressed, come late, come twice and vanish."""
+"""What the log sensor asks for: again after a failure, little at a time, and nothing that somebody else makes."""
 
-import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -11,18 +9,15 @@ import dagster as dg
 import pytest
 
 from cowrie_pipeline.orchestration.log_sensor import LOG_SENSOR
-from cowrie_pipeline.orchestration.runs import materialize
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline.steps.days import DAYS_TOGETHER, contiguous
+from cowrie_pipeline.steps.days import DAYS_TOGETHER
 from cowrie_pipeline.steps.log_watch import Status, pause_after
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import day_requests
 from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import environment
-from cowrie_pipeline_tests.conftest import Databases
-from cowrie_pipeline_tests.end_to_end.comparing import all_facts
 from cowrie_pipeline_tests.orchestration.days_gone_by import Daemon, Honeypot, lines_of, sessions_of
-from cowrie_pipeline_tests.steps.made_days import one, write_log
+from cowrie_pipeline_tests.steps.made_days import one
 
 FIRST = date(2026, 3, 1)
 ONE_DAY = timedelta(days=1)
@@ -51,71 +46,6 @@ def daemon(settings: Settings) -> Iterator[Daemon]:
 @pytest.fixture
 def honeypot(tmp_path: Path) -> Honeypot:
     return Honeypot(tmp_path / "logs")
-
-
-def test_days_gone_by_end_as_one_load_of_everything_and_no_day_runs_more_often_than_it_has_to(
-    tmp_path: Path, daemon: Daemon, honeypot: Honeypot, databases: Databases
-) -> None:
-    wanted: Counter[date] = Counter()
-    archive = [each for day in range(40) for each in sessions_of(date(2025, 12, 20) + day * ONE_DAY, 2)]
-    for number in range(11):
-        day = FIRST + number * ONE_DAY
-        yesterday = day - ONE_DAY
-        honeypot.midnight(day)
-        events = sessions_of(day)
-        if number == 3:
-            daemon.cursor = ""  # the daemon was installed anew
-        daemon.tick(at(day, "00:05"))
-        daemon.morning(at(day, "02:00"), fails_with=BROKEN if number == 6 else None)
-        wanted[yesterday] += 1
-        daemon.tick(at(day, "02:20"))
-        if number == 6:
-            wanted[yesterday] += 1  # it failed, and is started again
-        honeypot.log(events[:7])
-        if number == 4:
-            honeypot.log(archive, "archive.json")
-            wanted.update({date(2025, 12, 20) + each * ONE_DAY for each in range(41)})
-        if number == 5:
-            shutil.copyfile(honeypot.folder / "archive.json", honeypot.folder / "the-same-again.json")
-        if number == 7:
-            honeypot.log(sessions_of(FIRST, sensor="second", hour=12), "late.json")
-            wanted.update({FIRST, FIRST + ONE_DAY})  # its last session crosses midnight
-        if number == 8:
-            # the process dies after it has noted the request
-            honeypot.log(sessions_of(FIRST + 2 * ONE_DAY, sensor="third", hour=15)[:-1], "lost.json")
-            assert daemon.tick(at(day, "11:50"), loses=True).requests
-            wanted[FIRST + 2 * ONE_DAY] += 1
-        daemon.tick(at(day, "12:00"))
-        honeypot.log(events[7:-1])
-        daemon.tick(at(day, "23:58"))
-        honeypot.log(events[-1:])
-    last = FIRST + 11 * ONE_DAY
-    honeypot.midnight(last)
-    daemon.morning(at(last, "02:00"))
-    wanted[last - ONE_DAY] += 1
-    daemon.tick(at(last, "02:30"))
-    assert daemon.started == wanted
-    # 12 mornings, the archive in two runs, one that failed, what came late, what was lost
-    assert len(daemon.runs) == 12 + 2 + 1 + 1 + 1
-    # and nothing is left to do, from whatever cursor
-    daemon.cursor = ""
-    assert not daemon.tick(at(last, "03:00")).requests
-
-    assert all_facts(daemon.settings.database_url) == loaded_at_once(tmp_path, databases, honeypot, wanted)
-
-
-def loaded_at_once(
-    folder: Path, databases: Databases, honeypot: Honeypot, days: Iterable[date]
-) -> dict[str, list[object]]:
-    """Return the facts of a fresh database into which one file with everything was loaded in one go."""
-    url = databases.fresh()
-    write_log(folder / "at-once" / "all.json", honeypot.written)
-    variables = {"COWRIE_DB_URL": url, "COWRIE_LOGS": str(folder / "at-once"), "COWRIE_START_DATE": "2025-12-01"}
-    with only_environment(environment(folder, **variables)), dg.DagsterInstance.ephemeral() as instance:
-        assert materialize(instance, contiguous(days), Settings.from_environment()).succeeded
-    found = all_facts(url)
-    databases.drop(url)
-    return found
 
 
 def test_a_run_that_failed_is_requested_again_with_growing_pauses_and_given_up_at_last(

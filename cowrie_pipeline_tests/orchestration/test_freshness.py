@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import time_machine
 
 from cowrie_pipeline.orchestration.alerts import RunsCursor, ended_runs
 from cowrie_pipeline.orchestration.build import build_definitions
@@ -109,6 +110,16 @@ def test_it_is_looked_at_from_the_hour_on_that_is_set_and_until_yesterday_is_the
     assert "yesterday is there" in tick(definitions, instance, 8)
     monkeypatch.setenv("COWRIE_ALERT_DAY_DUE_HOUR", "9")
     assert "due at 09:00" in tick(definitions, instance, 8)
+
+
+def test_that_it_was_there_yesterday_says_nothing_of_today(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    with time_machine.travel(datetime.now(UTC) - timedelta(days=1)):
+        materialized(instance, 1)
+        assert look(definitions, instance) == dict.fromkeys(DAILY_ASSETS, True)
+    # by when it was looked at, whatever time the database of Dagster has
+    assert tick(definitions, instance, 8) == ""
 
 
 def test_nothing_is_expected_where_there_is_nothing_to_read(

@@ -27,6 +27,7 @@ __all__ = [
     "SensorState",
     "budget_troubles",
     "findings_of_look",
+    "first_followed_day",
     "late_days",
     "late_failures",
     "look",
@@ -78,6 +79,23 @@ def late_days(states: Mapping[date, DayState], *, first: date, now: datetime, du
         elif not state.is_loaded:
             late[day] = "read and not materialized"
     return late
+
+
+def first_followed_day(newest_first: Iterable[date]) -> date | None:
+    """Return since when days have come one after another, None for no day.
+
+    Days of an archive that was loaded later do not make those between it and the first day that was followed late: what
+    lies before a gap longer than a day is waited for is something else.
+
+    Args:
+        newest_first: the days that are there.
+    """
+    first: date | None = None
+    for day in newest_first:
+        if first is not None and first - day > _WAITED_FOR:
+            break
+        first = day
+    return first
 
 
 def late_failures(late: Mapping[date, str], now: datetime) -> list[Failure]:
@@ -198,12 +216,12 @@ def findings_of_look(
 
 
 def _day_states(connection: Connection, settings: Settings, now: datetime) -> tuple[dict[date, DayState], date]:
-    """Return the days of late, and the first that can be late: the first ever seen, of nothing yesterday."""
+    """Return the days of late, and the first that can be late: the first that was followed, of nothing yesterday."""
     since = now.date() - _WAITED_FOR
     with_lines = set(connection.scalars(select(log_segments.c.day).distinct().where(log_segments.c.day >= since)))
     loaded = set(connection.scalars(select(loaded_days.c.day).where(loaded_days.c.day >= since)))
-    first_seen = connection.execute(select(func.min(loaded_days.c.day))).scalar()
-    first = max(settings.start_date, first_seen or now.date() - _ONE_DAY)
+    followed = first_followed_day(connection.scalars(select(loaded_days.c.day).order_by(loaded_days.c.day.desc())))
+    first = max(settings.start_date, followed or now.date() - _ONE_DAY)
     return {day: DayState(day in with_lines, day in loaded) for day in with_lines | loaded}, first
 
 

@@ -11,6 +11,7 @@ from cowrie_pipeline.settings import ReceiverSettings, Settings
 from cowrie_pipeline.steps.alerts.conditions import (
     DayState,
     SensorState,
+    first_followed_day,
     late_days,
     silent_sensors,
     stale_trouble,
@@ -112,6 +113,30 @@ def test_late_days_are_one_incident_until_all_have_arrived(warehouse: Warehouse,
 def test_a_new_installation_has_one_late_day_at_most(warehouse: Warehouse, settings: Settings) -> None:
     noted = note_conditions(warehouse, settings, HOOK, sensors=(), now=NOW)
     assert [each.incident.all_days for each in noted.announcements] == [(DayRange(ago(1), ago(1)),)]
+
+
+def test_an_archive_that_is_loaded_makes_no_day_between_it_and_the_first_that_was_followed_late(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    for number in (1, 2, 3, 60, 61):
+        add_day(warehouse, ago(number), at=NOW)
+    assert look(warehouse, settings, NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "first"),
+    [
+        ([], None),
+        ([9], 9),
+        ([1, 2, 3], 3),
+        # a gap of a week is one of a honeypot that was off, and its days are waited for
+        ([1, 8, 9], 9),
+        ([1, 9, 10], 1),
+        ([60, 61], 61),
+    ],
+)
+def test_days_are_followed_since_the_last_long_gap(days: list[int], first: int | None) -> None:
+    assert first_followed_day(ago(number) for number in days) == (None if first is None else ago(first))
 
 
 def test_a_stale_database_is_told_and_its_end_too(warehouse: Warehouse, settings: Settings) -> None:
