@@ -10,14 +10,14 @@ cascade finds (inventories.py), whether stored counts drift (reconcile_inventori
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, func, select
+from xxhash import xxh3_128_digest
 
 from cowrie_pipeline.enrichment.cascade import NetworkFacts
 from cowrie_pipeline.enrichment.network_claims import PATHS, Said, read_document_text, read_said
@@ -37,8 +37,9 @@ __all__ = ["BATCH_SIZE", "AsnBuildReport", "Malformed", "build_asn_inventory"]
 BATCH_SIZE = 1_000
 
 _NAMED = 20
-# Addresses of one prefix that were looked up together have the same document, to the letter.
-_DOCUMENTS_REMEMBERED = 16_384
+# Addresses of one prefix that were looked up together have the same document, to the letter. Of each that was read its
+# digest is remembered, in 30 MB at most.
+_DOCUMENTS_REMEMBERED = 200_000
 
 # Kinds as PostgreSQL calls them, in words.
 _KINDS = {
@@ -219,6 +220,10 @@ def _lacks(stored: _Stored | None) -> bool:
     return stored is None or None in (stored.organization, stored.country, stored.registry)
 
 
+# what one document says, as `read_document_text` returns it
+_SaidOrFault = tuple[tuple[Any, ...], str | None]
+
+
 class _Told(NamedTuple):
     """What some addresses of a network say alike; `first_address` is told of those of which something is at fault."""
 
@@ -254,24 +259,37 @@ def _told_by_postgresql(connection: Connection, networks: Sequence[int]) -> Iter
 
 
 def _told_by_sqlite(connection: Connection, networks: Sequence[int]) -> Iterator[_Told]:
-    """Read every document, and count alike ones here."""
+    """Read every document, each distinct one once, and count alike ones here."""
     statement = read_sql("transforms/documents_of_networks", "sqlite").statement.replace(":networks", "?")
-    counts = Counter[tuple[int, tuple[Any, ...], str | None]]()
-    first: dict[tuple[int, tuple[Any, ...], str | None], str] = {}
+    # what documents say, numbered, so that counting hashes a number and not eleven values
+    numbers: dict[_SaidOrFault, int] = {}
+    said: list[_SaidOrFault] = []
+    number_of: dict[bytes, int] = {}
+    counts = defaultdict[tuple[int, int], int](int)
+    first: dict[tuple[int, int], str] = {}
     # rows as the driver gives them: millions of SQLAlchemy's would take longer than the documents
     cursor = connection.connection.cursor()
-    read = lru_cache(_DOCUMENTS_REMEMBERED)(read_document_text)
     for asn, document, address in cursor.execute(statement, (json.dumps(list(networks)),)):
-        values, fault = read(document)
-        key = asn, values, fault
+        digest = xxh3_128_digest(document)
+        number = number_of.get(digest)
+        if number is None:
+            told = read_document_text(document)
+            number = numbers.setdefault(told, len(said))
+            if number == len(said):
+                said.append(told)
+            if len(number_of) == _DOCUMENTS_REMEMBERED:
+                number_of.clear()
+            number_of[digest] = number
+        key = asn, number
         counts[key] += 1
-        if fault is not None:
+        if said[number][1] is not None:
             first[key] = min(first.get(key, address), address)
     cursor.close()
     for key, addresses in counts.items():
-        asn, values, fault = key
-        said = {path: value for path, value in zip(PATHS, values, strict=True) if value is not None}
-        yield _Told(asn, said, fault, addresses, first.get(key, ""))
+        asn, number = key
+        values, fault = said[number]
+        found = {path: value for path, value in zip(PATHS, values, strict=True) if value is not None}
+        yield _Told(asn, found, fault, addresses, first.get(key, ""))
 
 
 def _in_words(fault: str) -> str:

@@ -43,7 +43,7 @@ class Warehouse:
 
     On SQLite foreign keys are on, the journal is a write-ahead log, and a transaction that writes takes its lock at
     the beginning, so that it can wait for another instead of failing half way. On PostgreSQL the session's time zone
-    is UTC.
+    is UTC, and no statement is compiled.
 
     Args:
         url: where it is.
@@ -156,7 +156,8 @@ def _create_engine(url: URL, patience_seconds: float, answer_seconds: float | No
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     bounds: dict[str, Any] = {}
-    options = "-c timezone=UTC"
+    # jit: what the planner takes for minutes of work takes milliseconds, and compiling it tenths of a second
+    options = "-c timezone=UTC -c jit=off"
     if answer_seconds is not None:
         options += f" -c statement_timeout={max(1, round(answer_seconds * 1000))}"
         # the system's own patience with a server that is gone is a quarter of an hour

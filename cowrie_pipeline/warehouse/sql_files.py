@@ -1,8 +1,11 @@
 """The statements in `sql/`, read once.
 
-`name.postgresql.sql` stands beside `name.sql` where the two databases must differ.
+`name.postgresql.sql` stands beside `name.sql` where the two databases must differ. What several statements have in
+common is a file of `sql/parts/`, and each names what differs: `{parts/first_networks count=logins}` stands for the
+statement of that file, in which `{count}` stands for `logins`.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +13,9 @@ from pathlib import Path
 import cowrie_pipeline
 
 __all__ = ["SqlFile", "read_sql", "sql_files"]
+
+# not the braces of JSON, which hold no slash
+_PART = re.compile(r"\{(parts/\w+)((?: \w+=\w+)+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,15 @@ def read_sql(name: str, dialect: str) -> SqlFile:
         elif key:
             header[key] += " " + said
     statement = "\n".join(line for line in lines if not line.startswith("--")).strip().rstrip(";")
-    return SqlFile(name, header, " ".join(notes).strip(), statement)
+    whole = _PART.sub(lambda part: _read_part(part[1], part[2], dialect), statement)
+    return SqlFile(name, header, " ".join(notes).strip(), whole)
+
+
+def _read_part(name: str, words: str, dialect: str) -> str:
+    statement = read_sql(name, dialect).statement
+    for word, _, meant in (each.partition("=") for each in words.split()):
+        statement = statement.replace(f"{{{word}}}", meant)
+    return statement
 
 
 def sql_files(folder: str) -> list[str]:

@@ -11,6 +11,7 @@ from sqlalchemy import insert, text, update
 
 from cowrie_pipeline.enrichment.network_claims import PATHS
 from cowrie_pipeline.enrichment.network_types import read_network_rules
+from cowrie_pipeline.steps import asn_inventory_build
 from cowrie_pipeline.steps.asn_inventory_build import AsnBuildReport, Malformed, build_asn_inventory
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.sql_files import read_sql
@@ -204,6 +205,23 @@ def test_malformed_documents_keep_nobody_from_being_read(warehouse: Warehouse) -
     assert facts(warehouse, 64501)[0] == "GOOD"
     named = {(each.asn_number, each.found): each.addresses for each in report.malformed_named}
     assert (named[64501, "the document is a text"], named[64500, "cymru is a number"]) == (30, 1)
+
+
+def test_a_number_that_is_equal_but_no_as_number_is_told_from_one_that_is(warehouse: Warehouse) -> None:
+    sound, odd = ({"maxmind": {"asn": asn, "organization": "X"}} for asn in (1, 1.0))
+    add(warehouse, 1, odd, sound, sound, odd, sound)
+    report = build(warehouse)
+    assert (report.organizations, report.malformed) == (1, 2)
+    assert [(each.found, each.addresses) for each in report.malformed_named] == [("maxmind.asn is a number", 2)]
+
+
+def test_documents_are_counted_alike_however_many_are_remembered(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asn_inventory_build, "_DOCUMENTS_REMEMBERED", 2)
+    add(warehouse, 1, *[maxmind(1, name) for name in ("A", "B", "C", "B", "A", "D", "B")], "none")
+    report = build(warehouse)
+    assert (facts(warehouse, 1)[0], report.malformed) == ("B", 1)
 
 
 def test_no_more_than_some_malformed_documents_are_named(warehouse: Warehouse) -> None:

@@ -44,6 +44,15 @@ def test_a_statement_that_is_not_there_is_named(folder: Path) -> None:
         read_sql("nothing", "sqlite")
 
 
+def test_a_part_stands_in_each_statement_with_the_words_that_it_names(folder: Path) -> None:
+    (folder / "parts").mkdir()
+    (folder / "parts" / "most.sql").write_text("-- title: Most\nSELECT {count}, '{name}' FROM {table};\n")
+    (folder / "one.sql").write_text("SELECT a #> '{a,b}' FROM ({parts/most count=logins table=days}) AS most")
+    assert read_sql("one", "sqlite").statement == (
+        "SELECT a #> '{a,b}' FROM (SELECT logins, '{name}' FROM days) AS most"
+    )
+
+
 def test_a_folder_names_each_statement_once(folder: Path) -> None:
     (folder / "some").mkdir()
     for name in ("b.sql", "a.sql", "a.postgresql.sql", "notes.txt"):

@@ -9,7 +9,8 @@
 -- several days is one, which is why the counts by day are not added up.
 --
 -- Added up they are a bound, as are those of all days. So the addresses of the networks that have most over all days
--- say how many one must have to be among the first, and addresses are counted only of networks whose bounds reach that.
+-- say how many one must have to be among the first, and of the others addresses are counted only where the bounds reach
+-- that. Each network has a query of its own, as in parts/first_networks.sql.
 WITH span AS (
     SELECT month, CAST(SUM(CAST(1 AS BIGINT) << day) AS BIGINT) AS days
     FROM (
@@ -21,47 +22,50 @@ WITH span AS (
     ) AS days
     GROUP BY month
 ),
-most AS (
-    SELECT asn_number FROM asn_session_totals WHERE asn_number <> 0 ORDER BY address_days DESC LIMIT :limit
+most AS MATERIALIZED (
+    SELECT asn_number FROM asn_session_totals WHERE asn_number <> 0 ORDER BY address_days DESC, asn_number LIMIT :limit
 ),
 -- CROSS JOIN is the order in which SQLite goes
-of_most AS (
-    SELECT m.asn_number, COUNT(DISTINCT n.ip_address) AS addresses
-    FROM most AS m
-    CROSS JOIN span
-    CROSS JOIN asn_addresses AS n
-    WHERE n.month = span.month AND n.asn_number = m.asn_number AND (n.days & span.days) <> 0
-    GROUP BY m.asn_number
-),
-enough AS (
-    SELECT CASE WHEN COUNT(*) < (SELECT COUNT(*) FROM most) THEN 1 ELSE COALESCE(MIN(addresses), 1) END AS addresses
-    FROM of_most
-),
-bounded AS (
-    SELECT c.asn_number, SUM(c.sessions) AS sessions
-    FROM enough
-    CROSS JOIN asn_session_totals AS t
-    CROSS JOIN asn_session_counts AS c
-    WHERE t.address_days >= enough.addresses AND t.asn_number <> 0
-      AND c.asn_number = t.asn_number AND c.day BETWEEN :first_day AND :last_day
-    GROUP BY c.asn_number, enough.addresses
-    HAVING SUM(c.unique_ips) >= enough.addresses
-),
-counted AS (
-    SELECT asn_number, sessions, COUNT(*) AS addresses
-    FROM (
-        SELECT b.asn_number, b.sessions, n.ip_address
-        FROM bounded AS b
-        CROSS JOIN span
+of_most AS MATERIALIZED (
+    SELECT most.asn_number, (
+        SELECT COUNT(DISTINCT n.ip_address)
+        FROM span
         CROSS JOIN asn_addresses AS n
-        WHERE n.month = span.month AND n.asn_number = b.asn_number AND (n.days & span.days) <> 0
-        GROUP BY b.asn_number, b.sessions, n.ip_address
-    ) AS came
-    GROUP BY asn_number, sessions
+        WHERE n.month = span.month AND n.asn_number = most.asn_number AND (n.days & span.days) <> 0
+    ) AS addresses
+    FROM most
+),
+others AS MATERIALIZED (
+    SELECT t.asn_number
+    FROM asn_session_totals AS t
+    WHERE t.address_days >= (SELECT MIN(addresses) FROM of_most)
+      AND t.asn_number <> 0 AND t.asn_number NOT IN (SELECT asn_number FROM most)
+      AND (
+          SELECT COALESCE(SUM(c.unique_ips), 0)
+          FROM asn_session_counts AS c
+          WHERE c.asn_number = t.asn_number AND c.day BETWEEN :first_day AND :last_day
+      ) >= (SELECT MIN(addresses) FROM of_most)
+),
+top AS (
+    SELECT asn_number, addresses FROM of_most
+    UNION ALL
+    SELECT others.asn_number, (
+        SELECT COUNT(DISTINCT n.ip_address)
+        FROM span
+        CROSS JOIN asn_addresses AS n
+        WHERE n.month = span.month AND n.asn_number = others.asn_number AND (n.days & span.days) <> 0
+    ) AS addresses
+    FROM others
+    ORDER BY 2 DESC, 1
+    LIMIT :limit
 )
 SELECT
-    top.asn_number, a.organization_name, a.organization_country, a.asn_type, top.addresses, top.sessions
-FROM counted AS top
+    top.asn_number, a.organization_name, a.organization_country, a.asn_type, top.addresses, (
+        SELECT SUM(c.sessions)
+        FROM asn_session_counts AS c
+        WHERE c.asn_number = top.asn_number AND c.day BETWEEN :first_day AND :last_day
+    ) AS sessions
+FROM top
 JOIN asn_inventory AS a ON a.asn_number = top.asn_number
+WHERE top.addresses > 0
 ORDER BY top.addresses DESC, top.asn_number
-LIMIT :limit
