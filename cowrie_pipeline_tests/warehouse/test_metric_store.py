@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
@@ -140,7 +141,7 @@ def test_no_label_has_a_value_that_the_world_chooses(instrument: Instrument) -> 
     random = Random(instrument.name)
     tally = Tally()
     for number in range(5000):
-        labels = {
+        labels: dict[str, Any] = {
             name: random.choice((*HOSTILE, f"10.{number // 256}.{number % 256}.1", f"{number:x}"))
             for name in instrument.label_names
         }
@@ -161,7 +162,8 @@ def test_the_number_of_series_has_a_bound() -> None:
 
 
 def test_labels_are_given_all_and_no_others() -> None:
-    for labels in ({}, {"service": "dshield"}, {"service": "dshield", "outcome": "hit", "address": "1.1.1.1"}):
+    wrong: tuple[dict[str, Any], ...] = ({}, {"service": "dshield"}, {"service": "", "outcome": "", "address": ""})
+    for labels in wrong:
         with pytest.raises(KeyError):
             Tally().count(LOOKUPS, **labels)
 
