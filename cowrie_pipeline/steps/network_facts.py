@@ -65,9 +65,10 @@ def write_networks(
     kinds = {name: asn_inventory.c[name].type for name in ("asn_number", *_FACT_COLUMNS, "enrichment", *_TYPE_COLUMNS)}
     rows = (_row(network, rules, now) for network in networks)
     with staged(connection, "staged_networks", kinds | {"met_at": UtcDateTime()}, rows) as met:
+        _transform(connection, "insert_networks")
         _lock(connection, met)
         unclassified = _replace_facts(connection, met, now)
-        connection.exec_driver_sql(read_sql("transforms/write_networks", connection.dialect.name).statement)
+        _transform(connection, "complete_networks")
         if unclassified:
             classify_networks(connection, unclassified, rules=rules, now=now)
         types = connection.execute(
@@ -106,11 +107,17 @@ def _row(network: NetworkFacts, rules: NetworkRules, now: datetime) -> tuple[Any
     )
 
 
-def _lock(connection: Connection, met: Table) -> None:
-    """Lock the rows of the networks met, in the order of their numbers, in which they are written below.
+def _transform(connection: Connection, name: str) -> None:
+    connection.exec_driver_sql(read_sql(f"transforms/{name}", connection.dialect.name).statement)
 
-    So a writer that does not hold the lock of all writers waits, and none waits for one that waits for it. SQLite has
-    one writer, and nothing to lock.
+
+def _lock(connection: Connection, met: Table) -> None:
+    """Lock the rows of the networks met, in the order of their numbers, before any of them is changed.
+
+    All of them are there: rows of new networks were inserted in the same order, and such an insert waits for another
+    that has not ended, never for a row's lock. So of writers without the lock of all writers none waits for one that
+    waits for it. An upsert after this lock could: it meets rows that came to be after the lock looked for them, and
+    that others hold by now. SQLite has one writer, and nothing to lock.
     """
     if connection.dialect.name == "postgresql":
         locked = (
@@ -138,7 +145,7 @@ def _replace_facts(connection: Connection, met: Table, now: datetime) -> list[in
     if replaced:
         kinds = {name: asn_fact_history.c[name].type for name in _HISTORY_COLUMNS}
         with staged(connection, "replaced_facts", kinds, replaced):
-            connection.exec_driver_sql(read_sql("transforms/note_replaced_facts", connection.dialect.name).statement)
+            _transform(connection, "note_replaced_facts")
     if decisions:
         kinds = {name: asn_inventory.c[name].type for name in ("asn_number", *_FACT_COLUMNS, "updated_at")}
         rows = ((each.asn, *each.facts, now) for each in decisions)
