@@ -35,7 +35,7 @@ class Label:
 
     def bounded(self, value: str | None) -> str:
         """Return a value that is among the label's own, whatever is given."""
-        if value is None:
+        if value is None or value == UNKNOWN:
             return UNKNOWN
         return value if value in self.values else OTHER
 
