@@ -4,7 +4,9 @@ import logging
 import signal
 from contextlib import ExitStack
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socket import AF_INET6
+from socketserver import TCPServer, ThreadingMixIn
 from threading import Event, Thread
 from types import FrameType
 
@@ -50,10 +52,9 @@ def serve_metrics(settings: Settings, *, host: str, port: int) -> int:
         warehouse = stack.enter_context(open_warehouse(settings))
         collector = _collector(warehouse, settings)
         try:
-            server = ThreadingHTTPServer((host, port), _handler(warehouse, _registry(collector)))
+            server = _server(host, port, _handler(warehouse, _registry(collector)))
         except OSError as error:
             raise fail(f"metrics cannot be served on {host}:{port}: {error.strerror}", 1) from None
-        server.daemon_threads = True
         stack.callback(server.server_close)
         for each in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, each, signal.signal(each, stop))
@@ -61,17 +62,38 @@ def serve_metrics(settings: Settings, *, host: str, port: int) -> int:
             collector.publish()
         Thread(target=server.serve_forever, name="metrics", daemon=True).start()
         stack.callback(server.shutdown)
-        print_line(f"serving http://{host}:{server.server_port}{_PATH}")
+        shown = f"[{host}]" if ":" in host else host
+        print_line(f"serving http://{shown}:{server.server_address[1]}{_PATH}")
         OUT.file.flush()
         stopped.wait()
     return 0
 
 
+class _Server(ThreadingMixIn, TCPServer):
+    """Serves each client in a thread; unlike that of http.server it asks no name server who it is itself."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Note in the log that a client left before it had its answer."""
+        del request, client_address
+        _log.debug("a client was not answered", exc_info=True)
+
+
+class _Server6(_Server):
+    address_family = AF_INET6
+
+
+def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> TCPServer:
+    return (_Server6 if ":" in host else _Server)((host, port), handler)
+
+
 def _collector(warehouse: Warehouse, settings: Settings) -> PipelineCollector:
     # Dagster takes a second to import, and the options of the command are wrong sooner
-    from cowrie_pipeline.orchestration.runs import count_runs_in_progress
+    from cowrie_pipeline.orchestration.runs import runs_in_progress
 
-    return PipelineCollector(warehouse, settings, runs_in_progress=lambda: count_runs_in_progress(settings))
+    return PipelineCollector(warehouse, settings, runs_in_progress=runs_in_progress(settings))
 
 
 def _registry(collector: PipelineCollector) -> CollectorRegistry:

@@ -12,7 +12,39 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["CATALOG", "OTHER", "UNKNOWN", "Instrument", "Kind", "Label"]
+__all__ = [
+    "ADDRESSES",
+    "ALERTS_SENT",
+    "BUDGET_LIMIT",
+    "BUDGET_USED",
+    "BY_RIR",
+    "CACHE_REQUESTS",
+    "CATALOG",
+    "COVERAGE",
+    "DEAD_LETTERS",
+    "DUPLICATES_READ",
+    "EVENTS_READ",
+    "GEOIP_AGE",
+    "LAST_SUCCESS",
+    "LINES_READ",
+    "LIST_AGE",
+    "LOOKUPS",
+    "LOOKUP_DURATION",
+    "OPERATION_DURATION",
+    "OTHER",
+    "RECORDS_CREATED",
+    "RECORDS_UPDATED",
+    "RUNS_IN_PROGRESS",
+    "SESSIONS",
+    "SNAPSHOTS",
+    "STEP_DURATION",
+    "TOTAL_COUNT",
+    "UNKNOWN",
+    "WITH_METADATA",
+    "Instrument",
+    "Kind",
+    "Label",
+]
 
 OTHER = "other"
 UNKNOWN = "unknown"

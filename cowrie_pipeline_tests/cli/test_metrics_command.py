@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ ACCEPT_OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 @contextmanager
 def serving(folder: Path, *options: str, **variables: str | Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Yield a process that serves metrics, and its port."""
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     process = start(folder, "metrics", "--port", "0", *options, DAGSTER_HOME=folder, **variables)
     try:
         assert process.stdout is not None
@@ -142,9 +144,28 @@ def test_nothing_else_is_served_and_nobody_else_is_served(database_url: str, tmp
         assert listening == ["127.0.0.1"]
 
 
-def test_a_client_that_says_nothing_keeps_nobody_from_scraping(database_url: str, tmp_path: Path) -> None:
-    with serving(tmp_path, "--db", database_url) as (_, port), socket.create_connection(("127.0.0.1", port)):
+def test_clients_that_say_nothing_or_leave_keep_nobody_from_scraping(database_url: str, tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, "--db", database_url) as (process, port),
+        socket.create_connection(("127.0.0.1", port)),
+    ):
+        with socket.create_connection(("127.0.0.1", port)) as leaving:
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            leaving.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         assert get(port)[0] == 200
+        process.terminate()
+        assert process.wait(timeout=TIMEOUT) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_it_listens_where_it_is_told_to(database_url: str, tmp_path: Path) -> None:
+    process = start(tmp_path, "metrics", "--host", "::1", "--port", "0", "--db", database_url, DAGSTER_HOME=tmp_path)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.terminate()
+    process.communicate(timeout=TIMEOUT)
+    assert re.fullmatch(r"serving http://\[::1\]:\d+/metrics\n", line)
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(database_url: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a batch counts, on its way to OpenTelemetry: all of it where somebody listens, else nothing and nobody asked."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,6 +91,15 @@ def test_a_batch_is_recorded_once_for_each_series(recorder: Recorder) -> None:
         ("asn_inventory.total_count", 12, {}),
     ]
     assert recorder.made["asn_inventory.operation_duration_ms"] == ("ms", OPERATION_DURATION.buckets)
+
+
+def test_of_an_observation_that_thousands_of_rows_share_a_hundred_are_recorded(recorder: Recorder) -> None:
+    tally = Tally()
+    tally.observe(OPERATION_DURATION, 0.5, times=5000, operation="create")
+    tally.observe(OPERATION_DURATION, 0.7, times=99, operation="update")
+    push(tally)
+    assert Counter(value for _, value, _ in recorder.recorded) == {0.5: 100, 0.7: 99}
+    assert [added.number for added in tally.additions()] == [5000, 99]
 
 
 def test_without_an_sdk_nothing_is_made_and_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
