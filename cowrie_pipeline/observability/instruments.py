@@ -240,7 +240,7 @@ WITH_METADATA = Instrument(
     Kind.GAUGE,
     "{network}",
     (),
-    "Networks of which name, country and registry are known.",
+    "Networks of which the name, the country or the registry is known.",
 )
 BY_RIR = Instrument("asn_inventory.by_rir_count", Kind.GAUGE, "{network}", (RIR,), "Networks by registry.")
 

@@ -327,6 +327,25 @@ def test_gauges_are_recounts_of_the_tables(warehouse: Warehouse, settings: Setti
     assert found["cowrie_coverage_ratio"]["asn_inventory", "organization_name"] == 1
 
 
+def test_a_network_of_which_one_fact_is_known_has_metadata(warehouse: Warehouse, settings: Settings) -> None:
+    facts: tuple[dict[str, str], ...] = (
+        {},
+        {"organization_name": "Example"},
+        {"organization_country": "NL", "rir_registry": "ripencc"},
+        {"rir_registry": "somewhere else"},
+        {"rir_registry": "nowhere"},
+    )
+    with warehouse.begin() as connection:
+        for number, each in enumerate(facts):
+            connection.execute(
+                insert(asn_inventory).values(asn_number=64_500 + number, created_at=NOW, updated_at=NOW, **each)
+            )
+    found = scrape(warehouse, settings)
+    assert found["asn_inventory_total_count"] == {None: 5}
+    assert found["asn_inventory_with_metadata_count"] == {None: 4}
+    assert found["asn_inventory_by_rir_count"] == {"ripencc": 1, "other": 2, "unknown": 2}
+
+
 def test_budgets_are_those_of_the_window_that_ends_now(warehouse: Warehouse, settings: Settings) -> None:
     now = datetime.now(UTC)
     day = 86_400.0

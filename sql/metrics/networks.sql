@@ -1,12 +1,8 @@
--- title: Networks by registry, and how many of them have every fact
+-- title: Networks by registry, and how many of them are more than a number
 -- reads: asn_inventory
 SELECT
     rir_registry,
     COUNT(*) AS networks,
-    COUNT(
-        CASE
-            WHEN organization_name IS NOT NULL AND organization_country IS NOT NULL AND rir_registry IS NOT NULL THEN 1
-        END
-    ) AS with_metadata
+    COUNT(COALESCE(organization_name, organization_country, rir_registry)) AS with_metadata
 FROM asn_inventory
 GROUP BY rir_registry
