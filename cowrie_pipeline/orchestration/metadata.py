@@ -1,6 +1,7 @@
 """What a materialization shows: rows, seconds, a preview, the table's columns and where they come from."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
@@ -8,8 +9,9 @@ import dagster as dg
 from sqlalchemy import Connection, Select, Table
 
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.inventories import CascadeStats
 
-__all__ = ["lineage", "page_value", "preview", "table_metadata", "table_of"]
+__all__ = ["lineage", "page_value", "preview", "stats_metadata", "table_metadata", "table_of"]
 
 _PREVIEW_ROWS = 5
 _LARGEST_OF_BROWSERS = 2**53
@@ -44,6 +46,12 @@ def page_value(path: str, settings: Settings) -> dg.UrlMetadataValue | dg.PathMe
     """Return a page of `docs/`, by its path from the project's root: a link, where it is known where docs are read."""
     page = settings.docs_page(path)
     return dg.MetadataValue.url(page) if settings.docs_url else dg.MetadataValue.path(page)
+
+
+def stats_metadata(stats: CascadeStats) -> dict[str, Any]:
+    """Return what the cascade did; numbers on networks stand by themselves, so that the UI draws them over time."""
+    numbers = asdict(stats)
+    return {"cascade_stats": numbers, **{name: value for name, value in numbers.items() if name.startswith("asn_")}}
 
 
 def lineage(upstream: Mapping[str, Sequence[tuple[str, str]]]) -> dg.TableColumnLineage:

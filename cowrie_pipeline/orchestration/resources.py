@@ -50,7 +50,7 @@ class Pipeline(dg.ConfigurableResource[Any]):
         run_id = None if context.run is None else context.run.run_id
         self._open.enter_context(shown_on(StatusBoard(self._settings.status_folder, run_id)))
         self._enrichment = None
-        self._warehouse = Warehouse(self._settings.database_url)
+        self._warehouse = Warehouse(self._settings.database_url, counts=self._settings.metrics)
         self._open.callback(self._warehouse.dispose)
         upgrade_schema(self._warehouse)
 

@@ -5,7 +5,7 @@ Does not belong here: options and output of commands (cli/).
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,17 @@ from cowrie_pipeline.orchestration.processes import PROCESS_TAG
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
 
-__all__ = ["AssetOutcome", "CheckOutcome", "RunsOutcome", "instance_home", "materialize", "open_instance"]
+__all__ = [
+    "AssetOutcome",
+    "CheckOutcome",
+    "RunsOutcome",
+    "instance_home",
+    "materialize",
+    "open_instance",
+    "runs_in_progress",
+]
 
+_IN_PROGRESS = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 _MINIMAL_INSTANCE = "telemetry: {enabled: false}\n"
 
 
@@ -88,6 +97,24 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         os.environ["DAGSTER_HOME"] = str(home)
     state.mkdir(parents=True, exist_ok=True)
     return dg.DagsterInstance.get()
+
+
+def runs_in_progress(settings: Settings) -> Callable[[], int | None]:
+    """Return how to count the runs that have begun and not ended; None is counted until the first run was started.
+
+    Nothing is made where no run was ever started, and what Dagster keeps is opened once.
+    """
+    instance: dg.DagsterInstance | None = None
+
+    def count() -> int | None:
+        nonlocal instance
+        if instance is None:
+            if not instance_home(settings).is_dir():
+                return None
+            instance = open_instance(settings)
+        return instance.get_runs_count(dg.RunsFilter(statuses=list(_IN_PROGRESS)))
+
+    return count
 
 
 def materialize(instance: dg.DagsterInstance, spans: Iterable[DayRange], settings: Settings) -> RunsOutcome:

@@ -50,12 +50,19 @@ class Warehouse:
         patience_seconds: how long to wait for another that writes, on SQLite.
         answer_seconds: how long to wait for PostgreSQL, for a connection and for each statement; None for as long as it
             takes.
+        counts: whether what work counts is kept (metric_store.py).
     """
 
     def __init__(
-        self, url: str, *, patience_seconds: float = _PATIENCE_SECONDS, answer_seconds: float | None = None
+        self,
+        url: str,
+        *,
+        patience_seconds: float = _PATIENCE_SECONDS,
+        answer_seconds: float | None = None,
+        counts: bool = True,
     ) -> None:
         self.url = database_url(url)
+        self.counts = counts
         self.engine = _create_engine(self.url, patience_seconds, answer_seconds)
         _log.debug("database %s", self.safe_url)
 

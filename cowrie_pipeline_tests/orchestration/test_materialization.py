@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
+from cowrie_pipeline.observability.instruments import STEP_DURATION
 from cowrie_pipeline.observability.processes import this_process
 from cowrie_pipeline.orchestration import checks, resources
 from cowrie_pipeline.orchestration.assets import inventories, session_snapshots
@@ -29,10 +32,11 @@ from cowrie_pipeline.orchestration.upkeep import CLEAN_UP_JOB, LISTS_JOB, RECONC
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import DRIFT
 from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.inventories import CascadeStats
 from cowrie_pipeline.steps.reports import all_reports
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
-from cowrie_pipeline.warehouse.tables import enrichment_cache, session_summaries
+from cowrie_pipeline.warehouse.tables import enrichment_cache, metric_counts, session_summaries, step_runs
 from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import environment
 from cowrie_pipeline_tests.contract.http_server import HttpServer
@@ -153,6 +157,28 @@ def test_a_range_is_one_run_that_writes_on_each_day_what_is_true_of_that_day(
         for day, made in metadata_of(result, "asn_session_counts").items()
     }
     assert by_country == SESSIONS
+    for asset in ("ip_inventory", "asn_inventory"):
+        for metadata in metadata_of(result, asset).values():
+            stats = metadata["cascade_stats"].value
+            assert stats["total_ips"] == sum(SESSIONS.values())
+            assert stats.keys() == {each.name for each in fields(CascadeStats)}
+            assert metadata["asn_records_created"].value == stats["asn_records_created"]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_a_run_counts_its_steps_unless_metrics_are_off(
+    pipeline: Settings, instance: dg.DagsterInstance, is_on: bool
+) -> None:
+    os.environ["COWRIE_METRICS"] = str(is_on)
+    assert run_assets(instance, pipeline, "2026-03-01", "2026-03-04").success
+    warehouse = Warehouse(pipeline.database_url)
+    ended = Counter(f'{{"step":"{row["step"]}"}}' for row in rows(warehouse, step_runs))
+    counted = Counter[str]()
+    for row in rows(warehouse, metric_counts, metric_counts.c.instrument == STEP_DURATION.name):
+        counted[row["labels"]] += row["number"]
+    warehouse.dispose()
+    assert ended
+    assert counted == (ended if is_on else Counter())
 
 
 def test_each_day_and_the_last_thirty_have_a_page(pipeline: Settings, instance: dg.DagsterInstance) -> None:

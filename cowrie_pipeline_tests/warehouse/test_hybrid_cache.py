@@ -7,9 +7,11 @@ import pytest
 
 from cowrie_pipeline.enrichment.disk_cache import DiskCache
 from cowrie_pipeline.enrichment.outcomes import Status
+from cowrie_pipeline.observability.instruments import CACHE_REQUESTS
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.hybrid_cache import HybridCache
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
+from cowrie_pipeline.warehouse.metric_store import read_counts
 from cowrie_pipeline_tests.enrichment.test_disk_cache import CONVERTERS, NOW, TERMS, outcome, write_raw
 
 
@@ -47,6 +49,21 @@ def test_what_only_the_disk_has_comes_into_the_database_with_its_age(
     disk.path_of("dshield", "8.8.8.8").unlink()
     assert database.get_many("dshield", ["8.8.8.8", "1.1.1.1", "9.9.9.9"]) == found
     assert hybrid.claim_many("dshield", ["8.8.8.8", "1.1.1.1", "9.9.9.9"], now=NOW) == {"8.8.8.8", "9.9.9.9"}
+
+
+def test_what_each_place_had_is_counted(hybrid: HybridCache, disk: DiskCache, warehouse: Warehouse) -> None:
+    disk.put_many([outcome()])
+    hybrid.get_many("dshield", ["8.8.8.8", "1.1.1.1", "9.9.9.9"])
+    hybrid.get_many("dshield", ["8.8.8.8"])
+    hybrid.flush()
+    with warehouse.read() as connection:
+        counted = {labels: each.number for labels, each in read_counts(connection)[CACHE_REQUESTS].items()}
+    assert counted == {
+        ("database", "hit"): 1,
+        ("database", "miss"): 3,
+        ("disk", "hit"): 1,
+        ("disk", "miss"): 2,
+    }
 
 
 def test_the_database_is_believed(hybrid: HybridCache, database: WarehouseCache, disk: DiskCache) -> None:
