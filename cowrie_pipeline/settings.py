@@ -413,6 +413,35 @@ class Settings:
         "How long a sensor of Dagster may go without a tick that ends well, in minutes; never less than three of its "
         "own intervals.",
     )
+    otlp_endpoint: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        None,
+        "Collector of OpenTelemetry that spans and metrics are sent to by OTLP/HTTP, such as `http://localhost:4318`; "
+        "it needs the extra `otel`. The other variables of the OpenTelemetry SDK (`OTEL_*`) hold as well. Default: "
+        "nothing is sent.",
+    )
+    otlp_traces_endpoint: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        None,
+        "The whole URL that spans are sent to. Default: `/v1/traces` at the collector.",
+    )
+    otlp_metrics_endpoint: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        None,
+        "The whole URL that metrics are sent to. Default: `/v1/metrics` at the collector.",
+    )
+    otlp_headers: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        None,
+        "Headers for the collector, such as `authorization=Bearer%20abc`, separated by commas.",
+        secret=True,
+    )
+    otlp_protocol: str = _setting(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        "The protocol of the collector. Nothing is sent where it is another: no other is spoken here.",
+    )
+    otel_disabled: bool = _setting("OTEL_SDK_DISABLED", False, "Send nothing, whatever else is set.")
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense.

@@ -70,6 +70,12 @@ VALUES: dict[str, tuple[str, Any]] = {
     "COWRIE_ALERT_STALE_HOURS": ("26", 26.0),
     "COWRIE_ALERT_BUDGET_SHARE": ("0.8", 0.8),
     "COWRIE_ALERT_SILENT_MINUTES": ("15", 15.0),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("http://127.0.0.1:4318", "http://127.0.0.1:4318"),
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ("http://127.0.0.1:4318/t", "http://127.0.0.1:4318/t"),
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": ("http://127.0.0.1:4318/m", "http://127.0.0.1:4318/m"),
+    "OTEL_EXPORTER_OTLP_HEADERS": ("authorization=hunter2", "authorization=hunter2"),
+    "OTEL_EXPORTER_OTLP_PROTOCOL": ("grpc", "grpc"),
+    "OTEL_SDK_DISABLED": ("true", True),
 }
 NAMES = {each.metadata["variable"]: each.name for each in fields(Settings) if each.metadata["variable"]}
 

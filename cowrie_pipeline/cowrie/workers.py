@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Self, TypeVar
+
+from cowrie_pipeline.observability.telemetry import telemetry_of_workers
+from cowrie_pipeline.observability.tracing import continuing, traceparent
 
 __all__ = ["Workers", "one_behind", "spare_cores", "without_collector"]
 
@@ -32,7 +36,12 @@ class Workers:
     def __init__(self, count: int) -> None:
         # not forked: a copy of a process with threads and open connections may hang
         context = multiprocessing.get_context("spawn")
-        self._executor = ProcessPoolExecutor(count, mp_context=context) if count > 0 else None
+        initializer, arguments = telemetry_of_workers()
+        self._executor = (
+            ProcessPoolExecutor(count, mp_context=context, initializer=initializer, initargs=arguments)
+            if count > 0
+            else None
+        )
         self._ahead = count + 1
 
     def __enter__(self) -> Self:
@@ -64,12 +73,21 @@ class Workers:
 
     def _submit(self, work: Callable[[_Task], _Result], task: _Task) -> "Future[_Result]":
         assert self._executor is not None  # noqa: S101 - asked by map
+        parent = traceparent()
         try:
-            return self._executor.submit(work, task)
+            if parent is None:
+                return self._executor.submit(work, task)
+            return self._executor.submit(_continued, parent, work, task)
         except BrokenProcessPool as error:
             broken: Future[_Result] = Future()
             broken.set_exception(error)
             return broken
+
+
+def _continued(parent: str, work: Callable[[_Task], _Result], task: _Task) -> _Result:
+    """Do a task in another process, its spans beneath the one in which it was handed over."""
+    with continuing(parent):
+        return work(task)
 
 
 def _finished(work: Callable[[_Task], _Result], task: _Task, future: "Future[_Result]") -> _Result:
@@ -94,7 +112,8 @@ def one_behind(work: Callable[[_Task], object]) -> Iterator[Callable[[_Task], No
             nonlocal under_way
             if under_way is not None:
                 under_way.result()
-            under_way = executor.submit(work, task)
+            # beneath the span, and heard by the listener, of whoever hands it over
+            under_way = executor.submit(copy_context().run, work, task)
 
         yield hand_over
         if under_way is not None:

@@ -1,6 +1,6 @@
 """The resource of every asset and check: the warehouse and what can be asked, opened for a run and closed after it."""
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,8 @@ from pydantic import PrivateAttr
 
 from cowrie_pipeline.enrichment.build import Enrichment, build_enrichment
 from cowrie_pipeline.enrichment.circuit import Circuit
+from cowrie_pipeline.observability.telemetry import flush_telemetry, set_up_telemetry
+from cowrie_pipeline.observability.tracing import Span, current_span, fail, run_span
 from cowrie_pipeline.orchestration.processes import PROCESS_TAG, this_process
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.ledger import Ledger, open_ledger
@@ -32,22 +34,33 @@ class Pipeline(dg.ConfigurableResource[Any]):
     _warehouse: Warehouse = PrivateAttr()
     _enrichment: Enrichment | None = PrivateAttr(default=None)
     _open: ExitStack = PrivateAttr()
+    _run: Span = PrivateAttr()
+    _is_beneath: bool = PrivateAttr()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Say in which process the run is, read the settings, open the database and bring its schema up to date."""
         if context.instance is not None and context.run is not None:
             context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
         self._settings = Settings.from_environment()
-        self._open = ExitStack()
         self._enrichment = None
-        self._warehouse = Warehouse(self._settings.database_url)
-        self._open.callback(self._warehouse.dispose)
-        upgrade_schema(self._warehouse)
+        set_up_telemetry(self._settings)
+        # a command that materializes has a trace already
+        self._is_beneath = current_span().get_span_context().is_valid
+        with ExitStack() as stack:
+            self._run = stack.enter_context(_span_of_run(context.run))
+            self._warehouse = Warehouse(self._settings.database_url)
+            stack.callback(self._warehouse.dispose)
+            upgrade_schema(self._warehouse)
+            self._open = stack.pop_all()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close everything."""
-        del context
+        if self._run.is_recording() and _has_failed(context):
+            fail(self._run, "a step failed")
         self._open.close()
+        if not self._is_beneath:
+            # the process of a run may be ended before it ends by itself
+            flush_telemetry()
 
     @property
     def settings(self) -> Settings:
@@ -71,3 +84,17 @@ class Pipeline(dg.ConfigurableResource[Any]):
     def ledger(self, now: datetime) -> Ledger:
         """The memory of look-ups; its statistics are those of the day of `now`."""
         return open_ledger(self._warehouse, self._settings, self.enrichment, now=now)
+
+
+def _span_of_run(run: dg.DagsterRun | None) -> AbstractContextManager[Span]:
+    if run is None:
+        return run_span("dagster run")
+    attributes = {"dagster.run_id": run.run_id, "dagster.job": run.job_name}
+    return run_span("dagster run", attributes, run_id=run.run_id)
+
+
+def _has_failed(context: dg.InitResourceContext) -> bool:
+    """Whether a step of the run failed; the run itself has no end yet."""
+    if context.instance is None or context.run is None:
+        return False
+    return bool(context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE))

@@ -29,6 +29,7 @@ from cowrie_pipeline.enrichment.cascade import (
 from cowrie_pipeline.enrichment.merge import IpType
 from cowrie_pipeline.enrichment.network_types import first_type
 from cowrie_pipeline.observability.progress import OnProgress, unheard
+from cowrie_pipeline.observability.tracing import counts_in, span
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.ledger import Ledger
 from cowrie_pipeline.steps.network_facts import incomplete_networks, write_networks
@@ -184,8 +185,10 @@ def look_up_addresses(
 
     with without_collector(), one_behind(keep) as keep_behind:
         for known in known_addresses(warehouse, due):
-            result = cascade.run(known, cache=ledger, now=now)
-            ledger.flush()
+            with span("look up addresses", counts_in({"addresses": len(known)})) as looking_up:
+                result = cascade.run(known, cache=ledger, now=now)
+                ledger.flush()
+                looking_up.set_attributes(counts_in({"networks": len(result.networks)}))
             keep_behind(result)
             count(result)
             networks |= {network.asn for network in result.networks}
@@ -208,7 +211,9 @@ def look_up_addresses(
 def _complete_networks(warehouse: Warehouse, cascade: Cascade, *, ledger: Ledger, now: datetime) -> CascadeResult:
     with warehouse.read() as connection:
         lacking = incomplete_networks(connection) if cascade.asks_about_networks else []
-    result = cascade.complete_networks(lacking, cache=ledger, now=now)
+    with span("complete networks", counts_in({"networks_lacking": len(lacking)})) as completing:
+        result = cascade.complete_networks(lacking, cache=ledger, now=now)
+        completing.set_attributes(counts_in({"networks": len(result.networks)}))
     if result.networks:
         ledger.flush()
         with warehouse.begin(lock="facts") as connection:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 
+from cowrie_pipeline.observability.tracing import counts_in, span
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import step_runs
@@ -32,16 +33,22 @@ class Entry:
 
 @contextmanager
 def journaled(warehouse: Warehouse, step: str, days: DayRange | None) -> Iterator[Entry]:
-    """Write down that `step` was done for `days`; whoever does it sets the entry's `report`.
+    """Write down that `step` was done for `days`, and have a span for it; whoever does it sets the entry's `report`.
 
     Work that came to nothing, and has no report, is not written down; nor is work that failed: Dagster's event log has
     it, with its error.
     """
     started_at = datetime.now(UTC)
     entry = Entry()
-    yield entry
-    if not entry.report:
-        return
+    of_days = {"cowrie.first_day": str(days.first), "cowrie.last_day": str(days.last)} if days else {}
+    with span(f"step {step}", {"cowrie.step": step, **of_days}) as of_step:
+        yield entry
+        of_step.set_attributes(counts_in(entry.report))
+        if entry.report:
+            _write_down(warehouse, step, days, entry, started_at)
+
+
+def _write_down(warehouse: Warehouse, step: str, days: DayRange | None, entry: Entry, started_at: datetime) -> None:
     with warehouse.begin() as connection:
         connection.execute(
             insert(step_runs).values(

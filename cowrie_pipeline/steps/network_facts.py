@@ -12,6 +12,7 @@ Does not belong here: whom to ask (enrichment/cascade.py), addresses (inventorie
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import time_ns
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, RowMapping, Table, and_, func, or_, select, u
 from cowrie_pipeline.enrichment.cascade import KnownNetwork, NetworkFacts
 from cowrie_pipeline.enrichment.merge import IpType, rank, teller
 from cowrie_pipeline.enrichment.network_types import NetworkRules, NetworkType, ip_type_of
+from cowrie_pipeline.observability.tracing import Span, finished_span, span
 from cowrie_pipeline.steps.network_types import classify_networks
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.sql_files import read_sql
@@ -37,6 +39,8 @@ _FACT_COLUMNS = tuple(name for column, source, _ in _FACTS for name in (column, 
 _TYPE_COLUMNS = ("asn_type", "asn_type_basis", "is_known_hosting", "is_known_vpn")
 _HISTORY_COLUMNS = ("asn_number", "field", "replaced_at", "old_value", "old_source", "new_value", "new_source")
 _TYPES_THAT_SAY = tuple(kind.value for kind in NetworkType if ip_type_of(kind) is not None)
+# A first run creates thousands of networks in a batch: so many of a batch have a span of their own, the others count.
+_SPANS_AT_MOST = 50
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -64,10 +68,20 @@ def write_networks(
     """
     kinds = {name: asn_inventory.c[name].type for name in ("asn_number", *_FACT_COLUMNS, "enrichment", *_TYPE_COLUMNS)}
     rows = (_row(network, rules, now) for network in networks)
-    with staged(connection, "staged_networks", kinds | {"met_at": UtcDateTime()}, rows) as met:
+    with (
+        span("write networks", {"asn.networks": len(networks)}) as writing,
+        staged(connection, "staged_networks", kinds | {"met_at": UtcDateTime()}, rows) as met,
+    ):
         _lock(connection, met)
+        started_ns = time_ns()
         unclassified = _replace_facts(connection, met, now)
-        connection.exec_driver_sql(read_sql("transforms/write_networks", connection.dialect.name).statement)
+        statement = read_sql("transforms/write_networks", connection.dialect.name).statement
+        if writing.is_recording():
+            known = _known(connection, met)
+            written = set(connection.exec_driver_sql(f"{statement}\nRETURNING asn_number").scalars())
+            _note_operations([each for each in networks if each.asn in written], known, started_ns, writing)
+        else:
+            connection.exec_driver_sql(statement)
         if unclassified:
             classify_networks(connection, unclassified, rules=rules, now=now)
         types = connection.execute(
@@ -87,6 +101,40 @@ def incomplete_networks(connection: Connection) -> list[KnownNetwork]:
         .order_by(table.asn_number)
     )
     return [KnownNetwork(asn, document) for asn, document in rows]
+
+
+def _known(connection: Connection, met: Table) -> frozenset[int]:
+    """Return which of the networks met have a row already."""
+    rows = connection.execute(
+        select(asn_inventory.c.asn_number).join(met, met.c.asn_number == asn_inventory.c.asn_number)
+    )
+    return frozenset(rows.scalars())
+
+
+def _note_operations(written: Sequence[NetworkFacts], known: frozenset[int], started_ns: int, writing: Span) -> None:
+    """Count on the span of a batch what it wrote, and have a span for each of the first networks, new ones before.
+
+    One statement writes all networks of a batch, so the time of each is that of all.
+    """
+    ended_ns = time_ns()
+    duration = {"asn.operation_duration_ms": (ended_ns - started_ns) / 1e6}
+    created = [network for network in written if network.asn not in known]
+    updated = [network for network in written if network.asn in known]
+    writing.set_attributes({"asn.created": len(created), "asn.updated": len(updated), **duration})
+    operations = [*((each, "create") for each in created), *((each, "update") for each in updated)]
+    for network, operation in operations[:_SPANS_AT_MOST]:
+        facts = {
+            "asn.organization": network.organization,
+            "asn.country": network.country,
+            "asn.rir": network.rir,
+        }
+        told = {name: value for name, value in facts.items() if value is not None}
+        finished_span(
+            f"{operation} network",
+            {"asn.number": network.asn, "asn.operation": operation, **told, **duration},
+            started_ns,
+            ended_ns,
+        )
 
 
 def _row(network: NetworkFacts, rules: NetworkRules, now: datetime) -> tuple[Any, ...]:

@@ -27,6 +27,7 @@ from cowrie_pipeline.cowrie.sorting import MAX_FRAGMENT_BYTES, WITHHELD_TAIL, Da
 from cowrie_pipeline.cowrie.text import escape_text, unescape_text
 from cowrie_pipeline.cowrie.workers import Workers, spare_cores
 from cowrie_pipeline.observability.progress import OnProgress, unheard
+from cowrie_pipeline.observability.tracing import counts_in, span
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.warehouse.engine import Warehouse
@@ -156,10 +157,14 @@ def _scan(
             if record is None:
                 ahead = next(read_ahead) if file in new else None
                 try:
-                    with warehouse.begin(lock="scan") as connection:
+                    with (
+                        span("read file", {"cowrie.file": file.path.name, "cowrie.bytes": file.size}) as of_file,
+                        warehouse.begin(lock="scan") as connection,
+                    ):
                         record, lines, events = _FileScan(
                             connection, file, settings, now, known=known, read_ahead=ahead
                         ).run()
+                        of_file.set_attributes(counts_in({"lines": lines, "events": events}))
                 except OSError as error:
                     problems.append(Problem(_name_of(file), error.strerror or str(error)))
                     continue
