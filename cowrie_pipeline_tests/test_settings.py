@@ -272,7 +272,7 @@ def test_the_readme_has_every_setting_with_its_default_and_its_help() -> None:
     rows = {
         match[1]: line
         for line in README.read_text(encoding="utf-8").splitlines()
-        if (match := re.match(r"\| `(COWRIE_[\w<>]+)` \|", line))
+        if (match := re.match(r"\| `((?:COWRIE|OTEL)_[\w<>]+)` \|", line))
     }
     assert set(rows) == {setting.variable for setting in describe_settings()}
     for setting in describe_settings():

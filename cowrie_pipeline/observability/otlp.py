@@ -119,20 +119,22 @@ class Sending:
         self._delivery = _Delivery(say)
         headers = dict(parse_env_headers(destination.headers or "", liberal=True))
         resource = _resource()
-        self._flushes: list[Callable[[], object]] = []
-        self._endings: list[_Ending] = []
+        providers: list[TracerProvider | MeterProvider] = []
         if destination.traces_url is not None:
             tracers = TracerProvider(resource=resource, id_generator=_Ids(), shutdown_on_exit=False)
             tracers.add_span_processor(BatchSpanProcessor(_Spans(destination.traces_url, headers, self._delivery)))
-            trace.set_tracer_provider(tracers)
-            self._flushes.append(tracers.force_flush)
-            self._endings.append(_Ending(tracers.shutdown))
+            providers.append(tracers)
         if destination.metrics_url is not None:
             reader = PeriodicExportingMetricReader(_Metrics(destination.metrics_url, headers, self._delivery))
-            meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
-            metrics.set_meter_provider(meters)
-            self._flushes.append(meters.force_flush)
-            self._endings.append(_Ending(meters.shutdown))
+            providers.append(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
+        # not before both are made: what the SDK refuses it refuses above
+        for provider in providers:
+            if isinstance(provider, TracerProvider):
+                trace.set_tracer_provider(provider)
+            else:
+                metrics.set_meter_provider(provider)
+        self._flushes = [provider.force_flush for provider in providers]
+        self._endings = [_Ending(provider.shutdown) for provider in providers]
         for ending in self._endings:
             ending.start()
 

@@ -1,0 +1,110 @@
+"""What spans say, of errors above all, and where they stand; made by a provider of each test's own."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.trace import INVALID_SPAN
+
+from cowrie_pipeline.observability.tracing import (
+    continuing,
+    counts_in,
+    current_span,
+    finished_span,
+    run_span,
+    span,
+    traceparent,
+)
+from cowrie_pipeline_tests.observability.recorded import Finished, recorded
+
+
+@pytest.fixture
+def finished() -> Iterator[Finished]:
+    with recorded() as finished:
+        yield finished
+
+
+def test_a_span_outside_of_runs_is_none(finished: Finished) -> None:
+    with span("work", {"cowrie.rows": 1}) as nothing:
+        nothing.set_attributes({"cowrie.rows": 2})
+        assert nothing is current_span() is INVALID_SPAN
+        assert traceparent() is None
+    finished_span("create network", {"asn.number": 1}, 1, 2)
+    assert finished.spans == []
+
+
+def test_without_a_provider_a_run_has_no_span_and_its_work_is_done() -> None:
+    with run_span("run") as run, span("work") as work:
+        assert run is work is INVALID_SPAN
+        assert traceparent() is None
+
+
+def test_a_run_within_a_run_is_part_of_its_trace(finished: Finished) -> None:
+    with run_span("command"), run_span("dagster run", run_id=str(uuid.uuid4())), span("step"):
+        pass
+    spans = {each.name: each for each in finished.spans}
+    assert len({each.context.trace_id for each in spans.values()}) == 1
+    assert spans["dagster run"].parent == spans["command"].context
+    assert spans["step"].parent == spans["dagster run"].context
+    assert spans["command"].parent is None
+
+
+def test_the_trace_of_a_run_has_its_id_and_the_next_one_another(finished: Finished) -> None:
+    run_id = uuid.uuid4()
+    for name, wanted in (("first", str(run_id)), ("second", None)):
+        with run_span(name, run_id=wanted):
+            pass
+    spans = {each.name: each for each in finished.spans}
+    assert spans["first"].context.trace_id == run_id.int != spans["second"].context.trace_id
+
+
+def test_an_error_is_on_every_span_that_it_ends_by_its_kind_alone(finished: Finished) -> None:
+    secret = "hunter2"
+
+    def run() -> None:
+        with run_span("run"):
+            with span("well"):
+                pass
+            with span("step"), span("write"):
+                raise ConnectionRefusedError(secret)
+
+    with pytest.raises(ConnectionRefusedError):
+        run()
+    spans = {each.name: each for each in finished.spans}
+    for name in ("run", "step", "write"):
+        each = spans[name]
+        assert not each.status.is_ok
+        assert each.status.description == "ConnectionRefusedError"
+        assert [(event.name, dict(event.attributes or {})) for event in each.events] == [
+            ("exception", {"exception.type": "ConnectionRefusedError"})
+        ]
+    assert spans["well"].status.is_unset
+    assert secret not in "".join(each.to_json() for each in spans.values())
+    assert current_span() is INVALID_SPAN
+
+
+def test_work_goes_on_beneath_the_span_of_another_process(finished: Finished) -> None:
+    with run_span("run"):
+        parent = traceparent()
+    assert parent is not None
+    # as if in another process: nothing of the run is left here
+    assert current_span() is INVALID_SPAN
+    with continuing(parent), span("fold lines"):
+        pass
+    spans = {each.name: each for each in finished.spans}
+    of_parent = spans["run"].context
+    found = spans["fold lines"].parent
+    assert found is not None
+    assert (found.trace_id, found.span_id, found.is_remote) == (of_parent.trace_id, of_parent.span_id, True)
+
+
+def test_what_is_over_is_noted_with_its_times(finished: Finished) -> None:
+    with run_span("run"):
+        finished_span("create network", {"asn.number": 64500}, 1_000, 3_000)
+    noted = finished.one("create network")
+    assert (noted.start_time, noted.end_time, dict(noted.attributes or {})) == (1_000, 3_000, {"asn.number": 64500})
+
+
+def test_of_a_report_only_the_numbers_are_attributes() -> None:
+    report = {"due": 3, "look_ups": {"cymru": {"hit": 2}}, "share": 0.5, "days": ["2026-03-01"], "said": "wget http://"}
+    assert counts_in(report) == {"cowrie.due": 3, "cowrie.look_ups.cymru.hit": 2, "cowrie.share": 0.5}
