@@ -13,10 +13,9 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from cowrie_pipeline.observability.telemetry import telemetry_of_workers
-from cowrie_pipeline.observability.tracing import continuing, traceparent
+from cowrie_pipeline.observability.tracing import NotedSpan, adopt, noting, traceparent
 
 __all__ = ["Workers", "one_behind", "spare_cores", "without_collector"]
 
@@ -36,12 +35,7 @@ class Workers:
     def __init__(self, count: int) -> None:
         # not forked: a copy of a process with threads and open connections may hang
         context = multiprocessing.get_context("spawn")
-        initializer, arguments = telemetry_of_workers()
-        self._executor = (
-            ProcessPoolExecutor(count, mp_context=context, initializer=initializer, initargs=arguments)
-            if count > 0
-            else None
-        )
+        self._executor = ProcessPoolExecutor(count, mp_context=context) if count > 0 else None
         self._ahead = count + 1
 
     def __enter__(self) -> Self:
@@ -63,38 +57,43 @@ class Workers:
         if self._executor is None:
             yield from map(work, tasks)
             return
-        waiting: deque[tuple[_Task, Future[_Result]]] = deque()
+        waiting: deque[tuple[_Task, str | None, Future[Any]]] = deque()
         for task in tasks:
-            waiting.append((task, self._submit(work, task)))
+            parent = traceparent()
+            waiting.append((task, parent, self._submit(work, task, parent)))
             if len(waiting) > self._ahead:
                 yield _finished(work, *waiting.popleft())
         while waiting:
             yield _finished(work, *waiting.popleft())
 
-    def _submit(self, work: Callable[[_Task], _Result], task: _Task) -> "Future[_Result]":
+    def _submit(self, work: Callable[[_Task], _Result], task: _Task, parent: str | None) -> "Future[Any]":
         assert self._executor is not None  # noqa: S101 - asked by map
-        parent = traceparent()
         try:
             if parent is None:
                 return self._executor.submit(work, task)
-            return self._executor.submit(_continued, parent, work, task)
+            return self._executor.submit(_noted, parent, work, task)
         except BrokenProcessPool as error:
-            broken: Future[_Result] = Future()
+            broken: Future[Any] = Future()
             broken.set_exception(error)
             return broken
 
 
-def _continued(parent: str, work: Callable[[_Task], _Result], task: _Task) -> _Result:
-    """Do a task in another process, its spans beneath the one in which it was handed over."""
-    with continuing(parent):
-        return work(task)
+def _noted(parent: str, work: Callable[[_Task], _Result], task: _Task) -> tuple[_Result, list[NotedSpan]]:
+    """Do a task in another process; return what its spans were, beneath the one in which it was handed over."""
+    with noting(parent) as spans:
+        return work(task), spans
 
 
-def _finished(work: Callable[[_Task], _Result], task: _Task, future: "Future[_Result]") -> _Result:
+def _finished(work: Callable[[_Task], _Result], task: _Task, parent: str | None, future: "Future[Any]") -> _Result:
     try:
-        return future.result()
+        result: Any = future.result()
     except BrokenProcessPool:
         return work(task)
+    if parent is not None:
+        result, spans = result
+        adopt(parent, spans)
+    done: _Result = result
+    return done
 
 
 @contextmanager

@@ -30,12 +30,13 @@ from cowrie_pipeline.observability.tracing import wanted_trace_id
 
 __all__ = ["Sending"]
 
+_log = logging.getLogger(__name__)
+
 
 class _Delivery:
     """Whether what is sent arrives; says once if something does not."""
 
-    def __init__(self, say: Callable[..., None]) -> None:
-        self._say = say
+    def __init__(self) -> None:
         self._was_said = False
         self.is_failing = False
 
@@ -45,7 +46,7 @@ class _Delivery:
         if not arrived and not self._was_said:
             self._was_said = True
             parts = urlsplit(url)
-            self._say(
+            _log.warning(
                 "spans and metrics do not arrive at %s://%s; the work goes on without them",
                 parts.scheme,
                 # neither user and password nor a path that may be secret
@@ -110,13 +111,12 @@ class Sending:
 
     Args:
         destination: where to.
-        say: told, as a logger's method is, if something does not arrive.
     """
 
-    def __init__(self, destination: Destination, say: Callable[..., None]) -> None:
+    def __init__(self, destination: Destination) -> None:
         _silence_the_sdk()
         self._destination = destination
-        self._delivery = _Delivery(say)
+        self._delivery = _Delivery()
         headers = dict(parse_env_headers(destination.headers or "", liberal=True))
         resource = _resource()
         providers: list[TracerProvider | MeterProvider] = []

@@ -10,9 +10,8 @@ Does not belong here: how the SDK is used (otlp.py), spans (tracing.py), instrum
 
 import atexit
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cowrie_pipeline.settings import Settings
@@ -20,7 +19,7 @@ from cowrie_pipeline.settings import Settings
 if TYPE_CHECKING:
     from cowrie_pipeline.observability.otlp import Sending
 
-__all__ = ["PATIENCE_SECONDS", "Destination", "flush_telemetry", "set_up_telemetry", "telemetry_of_workers"]
+__all__ = ["PATIENCE_SECONDS", "Destination", "flush_telemetry", "set_up_telemetry"]
 
 _log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 2.0
@@ -44,7 +43,6 @@ class _State:
     """What was set up in this process."""
 
     was_asked: bool = False
-    destination: Destination | None = None
     sending: "Sending | None" = None
 
 
@@ -70,19 +68,6 @@ def flush_telemetry() -> None:
         _state.sending.flush(PATIENCE_SECONDS)
 
 
-def telemetry_of_workers() -> tuple[Callable[..., None] | None, tuple[Any, ...]]:
-    """Return what a process that works for this one calls when it begins, and with what; None if it sends nothing."""
-    if _state.destination is None or _state.sending is None or _state.sending.is_failing:
-        return None, ()
-    return _begin_in_worker, (_state.destination,)
-
-
-def _begin_in_worker(destination: Destination) -> None:
-    _state.was_asked = True
-    # metrics are those of the process that writes, which also says what is wrong
-    _begin(Destination(destination.traces_url, None, destination.headers), is_quiet=True)
-
-
 def _destination_of(settings: Settings) -> Destination | None:
     """Return where to send to; None for nowhere, which is said if it is not what was wanted."""
     base = settings.otlp_endpoint
@@ -102,19 +87,20 @@ def _destination_of(settings: Settings) -> Destination | None:
     return Destination(traces, metrics, settings.otlp_headers)
 
 
-def _begin(destination: Destination, *, is_quiet: bool = False) -> None:
-    say = _log.debug if is_quiet else _log.warning
+def _begin(destination: Destination) -> None:
     try:
         from cowrie_pipeline.observability.otlp import Sending
 
-        sending = Sending(destination, say)
+        sending = Sending(destination)
     except ImportError:
-        say("spans and metrics are not sent, although an endpoint is set: pip install 'cowrie_pipeline[otel]'")
+        _log.warning("spans and metrics are not sent, although an endpoint is set: pip install 'cowrie_pipeline[otel]'")
         return
     except Exception as error:  # noqa: BLE001 - whatever a variable of the SDK's holds, the work goes on
-        say("spans and metrics are not sent: the OpenTelemetry SDK refused its settings (%s)", type(error).__name__)
+        _log.warning(
+            "spans and metrics are not sent: the OpenTelemetry SDK refused its settings (%s)", type(error).__name__
+        )
         return
-    _state.destination, _state.sending = destination, sending
+    _state.sending = sending
     atexit.register(sending.end, PATIENCE_SECONDS)
 
 

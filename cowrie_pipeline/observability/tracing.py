@@ -7,25 +7,30 @@ Belongs here: beginning and ending spans, what they say of errors, and the way i
 Does not belong here: where spans go (telemetry.py), what is worth a span (whoever does the work).
 """
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from time import time_ns
 from typing import Any
 from uuid import UUID
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
 
 __all__ = [
     "Attributes",
+    "NotedSpan",
     "Span",
-    "continuing",
+    "adopt",
     "counts_in",
     "current_span",
     "fail",
     "finished_span",
+    "noting",
     "record_error",
     "run_span",
     "span",
@@ -37,12 +42,16 @@ Attributes = Mapping[str, str | int | float | bool]
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _HEADER = "traceparent"
+# as OpenTelemetry names an error and its kind
+_ERROR, _ERROR_TYPE = "exception", "exception.type"
 _NO_SPAN: nullcontext[Span] = nullcontext(INVALID_SPAN)
 # a proxy, which finds the provider once there is one
 _tracer = trace.get_tracer("cowrie_pipeline")
 
 # The id that the trace of the run being begun shall have; telemetry.py gives it to the SDK.
 wanted_trace_id: ContextVar[int | None] = ContextVar("wanted_trace_id", default=None)
+# Of a process that works for another: its spans.
+_notes: ContextVar["list[NotedSpan] | None"] = ContextVar("notes", default=None)
 
 
 def span(name: str, attributes: Attributes | None = None) -> AbstractContextManager[Span]:
@@ -54,6 +63,9 @@ def span(name: str, attributes: Attributes | None = None) -> AbstractContextMana
     """
     if not trace.get_current_span().get_span_context().is_valid:
         return _NO_SPAN
+    notes = _notes.get()
+    if notes is not None:
+        return _current(_NotingSpan(name, attributes or {}, notes))
     return _current(_tracer.start_span(name, attributes=attributes))
 
 
@@ -107,7 +119,7 @@ def record_error(failed: Span, error: BaseException) -> None:
     """
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    failed.add_event("exception", {"exception.type": name})
+    failed.add_event(_ERROR, {_ERROR_TYPE: name})
     fail(failed, kind.__name__)
 
 
@@ -138,11 +150,81 @@ def traceparent() -> str | None:
     return carrier.get(_HEADER)
 
 
+class NotedSpan:
+    """A span of a process that works for another, as it goes to that one; times are nanoseconds since 1970.
+
+    `number` counts the spans of a task from 1, `above` is the number of the one above, 0 for that of the other process.
+    """
+
+    __slots__ = ("above", "attributes", "ended_ns", "error", "name", "number", "started_ns", "why")
+
+    def __init__(self, name: str, number: int, above: int, attributes: Attributes) -> None:
+        self.name, self.number, self.above = name, number, above
+        self.attributes: dict[str, Any] = {**attributes, "process.pid": os.getpid()}
+        self.started_ns, self.ended_ns = time_ns(), 0
+        self.error: str | None = None
+        self.why: str | None = None
+
+
+class _NotingSpan(NonRecordingSpan):
+    """The span of a process that has no SDK, since loading it would cost more than most tasks."""
+
+    def __init__(self, name: str, attributes: Attributes, notes: list[NotedSpan]) -> None:
+        present = trace.get_current_span()
+        above = present.noted.number if isinstance(present, _NotingSpan) else 0
+        self.noted: NotedSpan = NotedSpan(name, len(notes) + 1, above, attributes)
+        notes.append(self.noted)
+        within = present.get_span_context()
+        super().__init__(
+            SpanContext(within.trace_id, self.noted.number, is_remote=False, trace_flags=within.trace_flags)
+        )
+
+    def is_recording(self) -> bool:
+        return True
+
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
+        self.noted.attributes[key] = value
+
+    def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
+        self.noted.attributes.update(attributes)
+
+    def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
+        del timestamp
+        if name == _ERROR:
+            self.noted.error = attributes[_ERROR_TYPE]
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        del description
+        if isinstance(status, Status):
+            self.noted.why = status.description
+
+    def end(self, end_time: int | None = None) -> None:
+        self.noted.ended_ns = end_time or time_ns()
+
+
 @contextmanager
-def continuing(parent: str) -> Iterator[None]:
-    """Have spans beneath one of another process, which gave its `traceparent`."""
+def noting(parent: str) -> Iterator[list[NotedSpan]]:
+    """Note what is done for another process, which gave its `traceparent`; the list is for its `adopt`."""
     token = otel_context.attach(_PROPAGATOR.extract({_HEADER: parent}))
+    notes: list[NotedSpan] = []
+    noted = _notes.set(notes)
     try:
-        yield
+        yield notes
     finally:
+        _notes.reset(noted)
         otel_context.detach(token)
+
+
+def adopt(parent: str, noted: Sequence[NotedSpan]) -> None:
+    """Make the spans that another process noted, beneath that of `parent`, which was given to it."""
+    contexts = {0: _PROPAGATOR.extract({_HEADER: parent})}
+    for each in noted:
+        made = _tracer.start_span(
+            each.name, contexts[each.above], attributes=each.attributes, start_time=each.started_ns
+        )
+        if each.error is not None:
+            made.add_event(_ERROR, {_ERROR_TYPE: each.error}, each.ended_ns)
+        if each.why is not None:
+            fail(made, each.why)
+        made.end(each.ended_ns)
+        contexts[each.number] = trace.set_span_in_context(made)

@@ -34,10 +34,6 @@ class SpanSeen:
     events: tuple[tuple[str, Mapping[str, Any]], ...]
     resource: Mapping[str, Any]
 
-    @property
-    def pid(self) -> int:
-        return int(self.resource["process.pid"])
-
 
 class Trace:
     """All spans of one trace."""

@@ -1,5 +1,7 @@
 """What spans say, of errors above all, and where they stand; made by a provider of each test's own."""
 
+import os
+import pickle
 import uuid
 from collections.abc import Iterator
 
@@ -7,10 +9,11 @@ import pytest
 from opentelemetry.trace import INVALID_SPAN
 
 from cowrie_pipeline.observability.tracing import (
-    continuing,
+    adopt,
     counts_in,
     current_span,
     finished_span,
+    noting,
     run_span,
     span,
     traceparent,
@@ -83,19 +86,33 @@ def test_an_error_is_on_every_span_that_it_ends_by_its_kind_alone(finished: Fini
     assert current_span() is INVALID_SPAN
 
 
-def test_work_goes_on_beneath_the_span_of_another_process(finished: Finished) -> None:
+def test_what_another_process_does_is_beneath_the_span_that_it_was_given(finished: Finished) -> None:
+    def task() -> None:
+        with span("read file", {"cowrie.bytes": 7}) as reading:
+            with span("inner") as inner:
+                assert inner.is_recording()
+            reading.set_attributes({"cowrie.lines": 2})
+            raise ConnectionResetError("hunter2")
+
     with run_span("run"):
         parent = traceparent()
     assert parent is not None
-    # as if in another process: nothing of the run is left here
-    assert current_span() is INVALID_SPAN
-    with continuing(parent), span("fold lines"):
-        pass
-    spans = {each.name: each for each in finished.spans}
-    of_parent = spans["run"].context
-    found = spans["fold lines"].parent
-    assert found is not None
-    assert (found.trace_id, found.span_id, found.is_remote) == (of_parent.trace_id, of_parent.span_id, True)
+    # as if in another process: nothing of the run is left here, and no provider is asked
+    with noting(parent) as noted, pytest.raises(ConnectionResetError):
+        task()
+    assert [each.name for each in finished.spans] == ["run"]
+    adopt(parent, pickle.loads(pickle.dumps(noted)))
+    run, reading, inner = (finished.one(name) for name in ("run", "read file", "inner"))
+    assert len({each.context.trace_id for each in (run, reading, inner)}) == 1
+    assert reading.parent is not None
+    assert inner.parent is not None
+    assert (reading.parent.span_id, inner.parent.span_id) == (run.context.span_id, reading.context.span_id)
+    assert reading.attributes == {"cowrie.bytes": 7, "cowrie.lines": 2, "process.pid": os.getpid()}
+    assert reading.status.description == "ConnectionResetError"
+    assert [dict(each.attributes or {}) for each in reading.events] == [{"exception.type": "ConnectionResetError"}]
+    assert inner.status.is_unset
+    times = [reading.start_time, inner.start_time, inner.end_time, reading.end_time]
+    assert times == sorted(times)  # type: ignore[type-var]
 
 
 def test_what_is_over_is_noted_with_its_times(finished: Finished) -> None:
