@@ -31,6 +31,8 @@ from cowrie_pipeline.observability.tracing import wanted_trace_id
 __all__ = ["Sending"]
 
 _log = logging.getLogger(__name__)
+# in seconds
+_PATIENCE_AFTER_FAILURE = 0.25
 
 
 class _Delivery:
@@ -138,31 +140,26 @@ class Sending:
         for ending in self._endings:
             ending.start()
 
-    @property
-    def is_failing(self) -> bool:
-        """Whether what was sent last did not arrive."""
-        return self._delivery.is_failing
-
     def flush(self, patience_seconds: float) -> None:
         """Send what waits, if it arrives within a time."""
-        if self.is_failing:
-            return
         threads = [threading.Thread(target=each, daemon=True) for each in self._flushes]
         for thread in threads:
             thread.start()
-        give_up_at = monotonic() + patience_seconds
+        give_up_at = self._give_up_at(patience_seconds)
         for thread in threads:
             thread.join(max(0.0, give_up_at - monotonic()))
         self._note_ending(in_time=not any(thread.is_alive() for thread in threads))
 
     def end(self, patience_seconds: float) -> None:
         """Send what waits, if it arrives within a time, and nothing more."""
-        if self.is_failing:
-            return
         for ending in self._endings:
             ending.ask()
-        give_up_at = monotonic() + patience_seconds
+        give_up_at = self._give_up_at(patience_seconds)
         self._note_ending(in_time=all(ending.done.wait(max(0.0, give_up_at - monotonic())) for ending in self._endings))
+
+    def _give_up_at(self, patience_seconds: float) -> float:
+        """Return when nothing more is waited for: soon, where what was sent before did not arrive."""
+        return monotonic() + (_PATIENCE_AFTER_FAILURE if self._delivery.is_failing else patience_seconds)
 
     def _note_ending(self, *, in_time: bool) -> None:
         if not in_time:

@@ -2,7 +2,7 @@
 
 Without an endpoint nothing is imported, and spans and instruments record nothing. A collector that is down or slow
 costs spans, not runs: it is spoken to by threads beside the work, its failure is said once, and the end of a process
-waits for it `PATIENCE_SECONDS` at most, and not at all once it has failed.
+waits for it `PATIENCE_SECONDS` at most, and hardly at all if it failed just before.
 
 Belongs here: whether anything is sent, and the end of a process.
 Does not belong here: how the SDK is used (otlp.py), spans (tracing.py), instruments.
@@ -10,7 +10,7 @@ Does not belong here: how the SDK is used (otlp.py), spans (tracing.py), instrum
 
 import atexit
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -28,14 +28,11 @@ _PROTOCOL = "http/protobuf"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where spans and metrics are sent, None for one that is not. `headers` may hold a secret."""
+    """Where spans and metrics are sent, None for one that is not. Each may hold a secret, so that none is shown."""
 
-    traces_url: str | None
-    metrics_url: str | None
-    headers: str | None
-
-    def __repr__(self) -> str:
-        return f"Destination({_shown(self.traces_url)}, {_shown(self.metrics_url)})"
+    traces_url: str | None = field(repr=False)
+    metrics_url: str | None = field(repr=False)
+    headers: str | None = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -102,9 +99,3 @@ def _begin(destination: Destination) -> None:
         return
     _state.sending = sending
     atexit.register(sending.end, PATIENCE_SECONDS)
-
-
-def _shown(url: str | None) -> str:
-    """Return a URL without what may be secret in it."""
-    parts = urlsplit(url or "")
-    return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "nowhere"

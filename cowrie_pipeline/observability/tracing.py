@@ -44,6 +44,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 _HEADER = "traceparent"
 # as OpenTelemetry names an error and its kind
 _ERROR, _ERROR_TYPE = "exception", "exception.type"
+_LONGEST_TEXT = 200
 _NO_SPAN: nullcontext[Span] = nullcontext(INVALID_SPAN)
 # a proxy, which finds the provider once there is one
 _tracer = trace.get_tracer("cowrie_pipeline")
@@ -66,13 +67,13 @@ def span(name: str, attributes: Attributes | None = None) -> AbstractContextMana
     notes = _notes.get()
     if notes is not None:
         return _current(_NotingSpan(name, attributes or {}, notes))
-    return _current(_tracer.start_span(name, attributes=attributes))
+    return _current(_tracer.start_span(name, attributes=_sendable(attributes or {})))
 
 
 def finished_span(name: str, attributes: Attributes, started_ns: int, ended_ns: int) -> None:
     """Note beneath the present span what is over already; times are nanoseconds since 1970."""
     if trace.get_current_span().get_span_context().is_valid:
-        _tracer.start_span(name, attributes=attributes, start_time=started_ns).end(ended_ns)
+        _tracer.start_span(name, attributes=_sendable(attributes), start_time=started_ns).end(ended_ns)
 
 
 @contextmanager
@@ -95,6 +96,17 @@ def run_span(name: str, attributes: Attributes | None = None, *, run_id: str | N
         return
     with _current(run):
         yield run
+
+
+def _sendable(attributes: Attributes) -> Attributes:
+    """Return attributes whose texts are short, and text: names of files and networks may be neither.
+
+    One that cannot be encoded would cost all spans that are sent with it.
+    """
+    return {
+        name: value[:_LONGEST_TEXT].encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in attributes.items()
+    }
 
 
 @contextmanager
@@ -220,7 +232,7 @@ def adopt(parent: str, noted: Sequence[NotedSpan]) -> None:
     contexts = {0: _PROPAGATOR.extract({_HEADER: parent})}
     for each in noted:
         made = _tracer.start_span(
-            each.name, contexts[each.above], attributes=each.attributes, start_time=each.started_ns
+            each.name, contexts[each.above], attributes=_sendable(each.attributes), start_time=each.started_ns
         )
         if each.error is not None:
             made.add_event(_ERROR, {_ERROR_TYPE: each.error}, each.ended_ns)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.trace import INVALID_SPAN
 
 from cowrie_pipeline.observability.tracing import (
@@ -125,3 +126,16 @@ def test_what_is_over_is_noted_with_its_times(finished: Finished) -> None:
 def test_of_a_report_only_the_numbers_are_attributes() -> None:
     report = {"due": 3, "look_ups": {"cymru": {"hit": 2}}, "share": 0.5, "days": ["2026-03-01"], "said": "wget http://"}
     assert counts_in(report) == {"cowrie.due": 3, "cowrie.look_ups.cymru.hit": 2, "cowrie.share": 0.5}
+
+
+@pytest.mark.parametrize("text", ["caf\udce9.json", "\ud800", "x" * 10_000], ids=["bytes", "half a pair", "long"])
+def test_a_text_that_cannot_be_sent_is_made_one_that_can(finished: Finished, text: str) -> None:
+    with run_span("run"), span("read file", {"cowrie.file": text}):
+        parent = traceparent()
+        assert parent is not None
+        with noting(parent) as noted, span("read file ahead", {"cowrie.file": text}):
+            pass
+        adopt(parent, noted)
+        finished_span("create network", {"asn.organization": text}, 1, 2)
+    assert len(encode_spans(finished.spans).SerializeToString()) < 4_000
+    assert len(finished.spans) == 4
