@@ -7,11 +7,11 @@ Belongs here: what knows the SDK. Does not belong here: whether and where to sen
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -31,6 +31,8 @@ from cowrie_pipeline.observability.tracing import wanted_trace_id
 __all__ = ["Sending"]
 
 _log = logging.getLogger(__name__)
+# neither user and password nor a path, which may be secret
+_SCHEME_AND_HOST = re.compile(r"(https?://)(?:[^/?#]*@)?([^/?#]*)")
 # in seconds
 _PATIENCE_AFTER_FAILURE = 0.25
 
@@ -47,12 +49,10 @@ class _Delivery:
         self.is_failing = not arrived
         if not arrived and not self._was_said:
             self._was_said = True
-            parts = urlsplit(url)
+            where = _SCHEME_AND_HOST.match(url)
             _log.warning(
-                "spans and metrics do not arrive at %s://%s; the work goes on without them",
-                parts.scheme,
-                # neither user and password nor a path that may be secret
-                parts.netloc.rpartition("@")[2],
+                "spans and metrics do not arrive at %s; the work goes on without them",
+                "".join(where.groups() if where else ()),
             )
 
 

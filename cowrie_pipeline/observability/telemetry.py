@@ -12,7 +12,6 @@ import atexit
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from cowrie_pipeline.settings import Settings
 
@@ -73,7 +72,7 @@ def _destination_of(settings: Settings) -> Destination | None:
     if settings.otel_disabled or not (traces or metrics):
         return None
     for url in (traces, metrics):
-        if url is not None and urlsplit(url).scheme not in ("http", "https"):
+        if url is not None and not url.startswith(("http://", "https://")):
             _log.warning("spans and metrics are not sent: expected an endpoint http(s)://host:4318, found another")
             return None
     if settings.otlp_protocol != _PROTOCOL:

@@ -159,8 +159,12 @@ def test_a_collector_that_takes_its_time_gets_all_of_it(tmp_path: Path) -> None:
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_METRIC_EXPORT_INTERVAL": "-1"},
             "spans and metrics are not sent: the OpenTelemetry SDK refused its settings (ValueError)",
         ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://user:hunter2@[::1"},
+            "spans and metrics do not arrive at http://[::1; the work goes on without them",
+        ),
     ],
-    ids=["no URL", "grpc", "refused"],
+    ids=["no URL", "grpc", "refused", "half a URL"],
 )
 def test_settings_that_cannot_be_used_are_said_and_cost_no_run(
     tmp_path: Path, variables: dict[str, str], said: str
