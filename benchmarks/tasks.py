@@ -9,6 +9,7 @@ Belongs here: the work and the references. Does not belong here: input (inputs.p
 import gzip
 import io
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable

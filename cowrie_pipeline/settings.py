@@ -67,6 +67,12 @@ _SEVERITIES = ("warn", "error")
 # how a connection to a mail server is kept secret, and the port that is usual for it
 _MAIL_SECURITY = {"starttls": 587, "tls": 465, "none": 25}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_RANGES = {
+    "alert_day_due_hour": (0, 23),
+    "daily_hour": (0, 23),
+    "limited_min_worth": (0, 4),
+    "metrics_port": (1, 65_535),
+}
 
 
 class SettingsError(ValueError):
@@ -439,6 +445,35 @@ class Settings:
         "How long a sensor of Dagster may go without a tick that ends well, in minutes; never less than three of its "
         "own intervals.",
     )
+    otlp_endpoint: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        None,
+        "Collector of OpenTelemetry that spans and metrics are sent to by OTLP/HTTP, such as `http://localhost:4318`; "
+        "it needs the extra `otel`. The other variables of the OpenTelemetry SDK (`OTEL_*`) hold as well. Default: "
+        "nothing is sent.",
+    )
+    otlp_traces_endpoint: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        None,
+        "The whole URL that spans are sent to. Default: `/v1/traces` at the collector.",
+    )
+    otlp_metrics_endpoint: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        None,
+        "The whole URL that metrics are sent to. Default: `/v1/metrics` at the collector.",
+    )
+    otlp_headers: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        None,
+        "Headers for the collector, such as `authorization=Bearer%20abc`, separated by commas.",
+        secret=True,
+    )
+    otlp_protocol: str = _setting(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        "The protocol of the collector. Nothing is sent where it is another: no other is spoken here.",
+    )
+    otel_disabled: bool = _setting("OTEL_SDK_DISABLED", False, "Send nothing, whatever else is set.")
 
     health_disk_warn_mb: float = _setting(
         "COWRIE_HEALTH_DISK_WARN_MB",
@@ -481,24 +516,20 @@ class Settings:
                 raise SettingsError(f"{_variable(self, name)} must be between 0 and 1, found {getattr(self, name)}")
         if not self.alert_budget_share <= 1:
             raise SettingsError(f"COWRIE_ALERT_BUDGET_SHARE must be at most 1, found {self.alert_budget_share}")
-        if not 0 <= self.alert_day_due_hour <= 23:
-            raise SettingsError(f"COWRIE_ALERT_DAY_DUE_HOUR must be from 0 to 23, found {self.alert_day_due_hour}")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                found = getattr(self, name)
+                raise SettingsError(f"{_variable(self, name)} must be from {least} to {most}, found {found}")
         if self.health_disk_critical_mb > self.health_disk_warn_mb:
             raise SettingsError(
                 f"COWRIE_HEALTH_DISK_CRITICAL_MB must not be above COWRIE_HEALTH_DISK_WARN_MB, found "
                 f"{self.health_disk_critical_mb:g} and {self.health_disk_warn_mb:g}"
             )
-        if self.ui_url is not None and not _is_plain_web_url(self.ui_url):
-            # not shown: it may hold a password
-            raise SettingsError("COWRIE_UI_URL must be http(s)://host/..., without user or password")
-        if self.docs_url is not None and not _is_plain_web_url(self.docs_url):
-            raise SettingsError("COWRIE_DOCS_URL must be http(s)://host/..., without user or password")
-        if not self.metrics_port < 65_536:
-            raise SettingsError(f"COWRIE_METRICS_PORT must be at most 65535, found {self.metrics_port}")
-        if not 0 <= self.limited_min_worth <= 4:
-            raise SettingsError(f"COWRIE_LIMITED_MIN_WORTH must be from 0 to 4, found {self.limited_min_worth}")
-        if not 0 <= self.daily_hour <= 23:
-            raise SettingsError(f"COWRIE_DAILY_HOUR must be from 0 to 23, found {self.daily_hour}")
+        for name in ("ui_url", "docs_url"):
+            url = getattr(self, name)
+            if url is not None and not _is_plain_web_url(url):
+                # not shown: it may hold a password
+                raise SettingsError(f"{_variable(self, name)} must be http(s)://host/..., without user or password")
         if self.cymru_whois_threshold < 0:
             raise SettingsError(f"COWRIE_CYMRU_WHOIS_THRESHOLD must not be below 0, found {self.cymru_whois_threshold}")
         if self.cache_mode not in ("database", "hybrid"):

@@ -81,6 +81,12 @@ VALUES: dict[str, tuple[str, Any]] = {
     "COWRIE_HEALTH_STUCK_MINUTES": ("60", 60.0),
     "COWRIE_HEALTH_QUEUE_MINUTES": ("15", 15.0),
     "COWRIE_HEALTH_SECONDS": ("5", 5.0),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("http://127.0.0.1:4318", "http://127.0.0.1:4318"),
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ("http://127.0.0.1:4318/t", "http://127.0.0.1:4318/t"),
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": ("http://127.0.0.1:4318/m", "http://127.0.0.1:4318/m"),
+    "OTEL_EXPORTER_OTLP_HEADERS": ("authorization=hunter2", "authorization=hunter2"),
+    "OTEL_EXPORTER_OTLP_PROTOCOL": ("grpc", "grpc"),
+    "OTEL_SDK_DISABLED": ("true", True),
 }
 NAMES = {each.metadata["variable"]: each.name for each in fields(Settings) if each.metadata["variable"]}
 
@@ -286,7 +292,7 @@ def test_the_readme_has_every_setting_with_its_default_and_its_help() -> None:
     rows = {
         match[1]: line
         for line in README.read_text(encoding="utf-8").splitlines()
-        if (match := re.match(r"\| `(COWRIE_[\w<>]+)` \|", line))
+        if (match := re.match(r"\| `((?:COWRIE|OTEL)_[\w<>]+)` \|", line))
     }
     assert set(rows) == {setting.variable for setting in describe_settings()}
     for setting in describe_settings():

@@ -22,6 +22,7 @@ from cowrie_pipeline.cli.options import (
     complete_source,
     examples,
     guarded,
+    name_command,
     parse_address,
     parse_amount,
     parse_day,
@@ -68,8 +69,10 @@ _RowsOption = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="H
 
 
 @app.callback(invoke_without_command=True)
-def main(version: VersionOption = False) -> None:
+def main(context: typer.Context, version: VersionOption = False) -> None:
     """Leave the work to the commands."""
+    del version  # is eager
+    name_command("cowrie-enrich", context)
 
 
 @app.command(epilog=examples("cowrie-enrich sources --terms"))

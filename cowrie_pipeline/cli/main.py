@@ -16,6 +16,7 @@ from cowrie_pipeline.cli.options import (
     ReportFormat,
     VersionOption,
     guarded,
+    name_command,
     parse_day,
     refuse_reversed_days,
     settings_for,
@@ -41,8 +42,10 @@ app.add_typer(alerts, name="alerts")
 
 
 @app.callback(invoke_without_command=True)
-def main(version: VersionOption = False) -> None:
+def main(context: typer.Context, version: VersionOption = False) -> None:
     """Cowrie honeypot logs become sessions, attacking addresses and networks, day by day."""
+    del version  # is eager
+    name_command("cowrie-pipeline", context)
 
 
 @app.command()

@@ -6,6 +6,7 @@ Belongs here: what more than one command line needs. Does not belong here: any o
 import logging
 import traceback
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
@@ -16,6 +17,9 @@ from sqlalchemy.exc import DatabaseError
 from cowrie_pipeline import __version__
 from cowrie_pipeline.cli.console import ERR, OUT, fail, harmless
 from cowrie_pipeline.cowrie.addresses import source_address
+from cowrie_pipeline.observability.telemetry import set_up_telemetry
+from cowrie_pipeline.observability.tracing import fail as fail_span
+from cowrie_pipeline.observability.tracing import run_span
 from cowrie_pipeline.settings import Settings, SettingsError, export_settings
 from cowrie_pipeline.warehouse.engine import WarehouseError
 
@@ -32,6 +36,7 @@ __all__ = [
     "complete_source",
     "examples",
     "guarded",
+    "name_command",
     "parse_address",
     "parse_amount",
     "parse_day",
@@ -44,6 +49,8 @@ __all__ = [
 
 # As a shell says it of a program that ended by Ctrl-C.
 STOPPED = 130
+
+_command: ContextVar[str] = ContextVar("command", default="command")
 
 
 class ReportFormat(StrEnum):
@@ -186,9 +193,11 @@ def settings_for(db_url: str | None = None, logs: tuple[str, ...] = ()) -> Setti
     """Read the settings, with the options of the command line in their place; end with 2 if one is wrong."""
     export_settings(db_url=db_url, logs=logs)
     try:
-        return Settings.from_environment()
+        settings = Settings.from_environment()
     except SettingsError as error:
         raise fail(str(error), 2) from None
+    set_up_telemetry(settings)
+    return settings
 
 
 def guarded(work: Callable[[], int], *, verbose: bool = True) -> int:
@@ -197,7 +206,7 @@ def guarded(work: Callable[[], int], *, verbose: bool = True) -> int:
     Without `verbose` that holds for unexpected errors too; with it they come with their traceback.
     """
     try:
-        return work()
+        return _in_trace(work)
     except SettingsError as error:
         raise fail(str(error), 2) from None
     except WarehouseError as error:
@@ -221,6 +230,21 @@ def guarded(work: Callable[[], int], *, verbose: bool = True) -> int:
             for line in "".join(traceback.format_exception(error)).splitlines():
                 ERR.print(harmless(line), markup=False, soft_wrap=True)
         raise fail(_unexpected(error), 1) from None
+
+
+def name_command(program: str, context: typer.Context) -> None:
+    """Note which command of a program is run, for its trace."""
+    _command.set(f"{program} {context.invoked_subcommand}")
+
+
+def _in_trace(work: Callable[[], int]) -> int:
+    """Do a command's work as one trace, named after the command."""
+    with run_span(_command.get()) as run:
+        code = work()
+        run.set_attribute("process.exit.code", code)
+        if code:
+            fail_span(run, f"exit code {code}")
+        return code
 
 
 def _unexpected(error: Exception) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from cowrie_pipeline.cowrie.fold import DayFold, FoldedRows
 from cowrie_pipeline.cowrie.segments import lines_of
 from cowrie_pipeline.cowrie.workers import Workers, without_collector
+from cowrie_pipeline.observability.tracing import span
 
 __all__ = ["FoldedPiece", "Piece", "fold_pieces"]
 
@@ -57,8 +58,10 @@ def fold_pieces(workers: Workers, pieces: Iterable[Piece]) -> Iterator[FoldedPie
 
 
 def _fold(piece: Piece) -> bytes:
-    with without_collector():
+    with span("fold lines", {"cowrie.day": piece.day.isoformat()}) as folding, without_collector():
         fold = DayFold(piece.day)
         for segment in piece.segments:
             fold.add_lines(lines_of(segment))
-        return _encode((piece.day, piece.is_last, fold.take(), fold.events_without_session))
+        rows = fold.take()
+        folding.set_attribute("cowrie.session_days", len(rows.session_days))
+        return _encode((piece.day, piece.is_last, rows, fold.events_without_session))

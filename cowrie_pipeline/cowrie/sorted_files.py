@@ -14,6 +14,7 @@ from cowrie_pipeline.cowrie.files import ContentReader, Head, open_content, read
 from cowrie_pipeline.cowrie.lines import read_blocks
 from cowrie_pipeline.cowrie.sorting import SortedLines, sort_lines
 from cowrie_pipeline.cowrie.workers import without_collector
+from cowrie_pipeline.observability.tracing import span
 
 __all__ = ["FileTask", "SortedFile", "TailKeeper", "content_fingerprint", "sort_file"]
 
@@ -73,6 +74,13 @@ class SortedFile:
 
 def sort_file(task: FileTask) -> SortedFile | None:
     """Read a whole file ahead; None if that is better left to who needs it: it is too large or cannot be read."""
+    with span("read file ahead", {"cowrie.file": task.path.name}) as reading:
+        found = _sort_file(task)
+        reading.set_attribute("cowrie.was_read", found is not None)
+        return found
+
+
+def _sort_file(task: FileTask) -> SortedFile | None:
     blocks: list[SortedLines] = []
     held = 0
     try:

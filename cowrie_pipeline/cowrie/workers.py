@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Self, TypeVar
+from contextvars import copy_context
+from typing import Any, Self, TypeVar
+
+from cowrie_pipeline.observability.tracing import NotedSpan, adopt, noting, traceparent
 
 __all__ = ["Workers", "one_behind", "spare_cores", "without_collector"]
 
@@ -54,29 +57,43 @@ class Workers:
         if self._executor is None:
             yield from map(work, tasks)
             return
-        waiting: deque[tuple[_Task, Future[_Result]]] = deque()
+        waiting: deque[tuple[_Task, str | None, Future[Any]]] = deque()
         for task in tasks:
-            waiting.append((task, self._submit(work, task)))
+            parent = traceparent()
+            waiting.append((task, parent, self._submit(work, task, parent)))
             if len(waiting) > self._ahead:
                 yield _finished(work, *waiting.popleft())
         while waiting:
             yield _finished(work, *waiting.popleft())
 
-    def _submit(self, work: Callable[[_Task], _Result], task: _Task) -> "Future[_Result]":
+    def _submit(self, work: Callable[[_Task], _Result], task: _Task, parent: str | None) -> "Future[Any]":
         assert self._executor is not None  # noqa: S101 - asked by map
         try:
-            return self._executor.submit(work, task)
+            if parent is None:
+                return self._executor.submit(work, task)
+            return self._executor.submit(_noted, parent, work, task)
         except BrokenProcessPool as error:
-            broken: Future[_Result] = Future()
+            broken: Future[Any] = Future()
             broken.set_exception(error)
             return broken
 
 
-def _finished(work: Callable[[_Task], _Result], task: _Task, future: "Future[_Result]") -> _Result:
+def _noted(parent: str, work: Callable[[_Task], _Result], task: _Task) -> tuple[_Result, list[NotedSpan]]:
+    """Do a task in another process; return what its spans were, beneath the one in which it was handed over."""
+    with noting(parent) as spans:
+        return work(task), spans
+
+
+def _finished(work: Callable[[_Task], _Result], task: _Task, parent: str | None, future: "Future[Any]") -> _Result:
     try:
-        return future.result()
+        result: Any = future.result()
     except BrokenProcessPool:
         return work(task)
+    if parent is not None:
+        result, spans = result
+        adopt(parent, spans)
+    done: _Result = result
+    return done
 
 
 @contextmanager
@@ -94,7 +111,8 @@ def one_behind(work: Callable[[_Task], object]) -> Iterator[Callable[[_Task], No
             nonlocal under_way
             if under_way is not None:
                 under_way.result()
-            under_way = executor.submit(work, task)
+            # beneath the span, and heard by the listener, of whoever hands it over
+            under_way = executor.submit(copy_context().run, work, task)
 
         yield hand_over
         if under_way is not None:

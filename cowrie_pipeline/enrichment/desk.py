@@ -6,7 +6,7 @@ Does not belong here: which source is asked about what (cascade.py), how (source
 
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from cowrie_pipeline.enrichment.outcomes import LookupCache, Outcome, Source, Status
+from cowrie_pipeline.observability.tracing import counts_in, current_span, fail, record_error, span
 
 __all__ = ["Answers", "Desk"]
 
@@ -72,6 +73,17 @@ class Desk:
 
     def look_up(self, source: Source, keys: Sequence[str], *, cache: LookupCache, now: datetime) -> Answers:
         """Return what is known of `keys`, distinct ones, after asking about those that are due."""
+        # never the keys: addresses, and what is left of a password
+        with span("source", {"cowrie.source": source.name, "cowrie.keys": len(keys)}) as asking:
+            answers = self._look_up(source, keys, cache, now)
+            if asking.is_recording():
+                outcomes = Counter(str(outcome.status) for outcome in answers.asked.values())
+                asking.set_attributes(counts_in({"asked": len(answers.asked), "outcomes": outcomes}))
+                if set(outcomes) == {Status.ERROR}:
+                    fail(asking, "no answer")
+            return answers
+
+    def _look_up(self, source: Source, keys: Sequence[str], cache: LookupCache, now: datetime) -> Answers:
         if not source.cached:
             return Answers(asked=_ask(source, keys, now))
         answers = Answers(dict(cache.get_many(source.name, keys)))
@@ -151,6 +163,7 @@ def _ask(source: Source, keys: Sequence[str], now: datetime) -> dict[str, Outcom
         problem = "the source gave no outcome for this key"
     except Exception as error:  # noqa: BLE001 - one source's fault must not lose what the others found
         # The type alone: a message can hold the request, and the request a key.
+        record_error(current_span(), error)
         given, problem = {}, f"the source failed with {type(error).__name__}"
     outcomes: dict[str, Outcome] = {}
     for key in keys:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from cowrie_pipeline.observability.tracing import span
 from cowrie_pipeline.orchestration.assets.shared import RETRY, typed_failures
 from cowrie_pipeline.orchestration.metadata import page_value, table_of
 from cowrie_pipeline.orchestration.partitions import day_range
@@ -51,8 +52,12 @@ def _build(
         for check in checks:
             if check.name in selected:
                 # a state of its own for each: on SQLite a reader that stays open keeps the write-ahead log growing
-                with pipeline.warehouse.read() as connection:
+                with (
+                    span("check", {"cowrie.check": check.name, "cowrie.asset": asset}) as checking,
+                    pipeline.warehouse.read() as connection,
+                ):
                     result = check.run(connection, days, pipeline.settings, datetime.now(UTC))
+                    checking.set_attributes({"cowrie.passed": result.passed, "cowrie.rows_at_fault": result.at_fault})
                 yield _evaluation(check, result, pipeline.settings)
 
     return run

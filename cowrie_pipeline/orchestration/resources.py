@@ -1,6 +1,6 @@
 """The resource of every asset and check: the warehouse and what can be asked, opened for a run and closed after it."""
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from cowrie_pipeline.enrichment.build import Enrichment, build_enrichment
 from cowrie_pipeline.enrichment.circuit import Circuit
 from cowrie_pipeline.observability.processes import this_process
 from cowrie_pipeline.observability.status_files import StatusBoard, shown_on
+from cowrie_pipeline.observability.telemetry import flush_telemetry, set_up_telemetry
+from cowrie_pipeline.observability.tracing import Span, current_span, fail, run_span
 from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.ledger import Ledger, open_ledger
@@ -34,6 +36,8 @@ class Pipeline(dg.ConfigurableResource[Any]):
     _warehouse: Warehouse = PrivateAttr()
     _enrichment: Enrichment | None = PrivateAttr(default=None)
     _open: ExitStack = PrivateAttr()
+    _run: Span = PrivateAttr()
+    _is_beneath: bool = PrivateAttr()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Say in which process the run is, read the settings, open the database and bring its schema up to date.
@@ -46,18 +50,27 @@ class Pipeline(dg.ConfigurableResource[Any]):
             # would wait for the places in pools that a killed one holds
             end_runs_of_dead_processes(context.instance)
         self._settings = Settings.from_environment()
-        self._open = ExitStack()
-        run_id = None if context.run is None else context.run.run_id
-        self._open.enter_context(shown_on(StatusBoard(self._settings.status_folder, run_id)))
         self._enrichment = None
-        self._warehouse = Warehouse(self._settings.database_url, counts=self._settings.metrics)
-        self._open.callback(self._warehouse.dispose)
-        upgrade_schema(self._warehouse)
+        set_up_telemetry(self._settings)
+        # a command that materializes has a trace already
+        self._is_beneath = current_span().get_span_context().is_valid
+        with ExitStack() as stack:
+            self._run = stack.enter_context(_span_of_run(context.run))
+            run_id = None if context.run is None else context.run.run_id
+            stack.enter_context(shown_on(StatusBoard(self._settings.status_folder, run_id)))
+            self._warehouse = Warehouse(self._settings.database_url, counts=self._settings.metrics)
+            stack.callback(self._warehouse.dispose)
+            upgrade_schema(self._warehouse)
+            self._open = stack.pop_all()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close everything."""
-        del context
+        if self._run.is_recording() and _has_failed(context):
+            fail(self._run, "a step failed")
         self._open.close()
+        if not self._is_beneath:
+            # the process of a run may be ended before it ends by itself
+            flush_telemetry()
 
     @property
     def settings(self) -> Settings:
@@ -81,3 +94,17 @@ class Pipeline(dg.ConfigurableResource[Any]):
     def ledger(self, now: datetime) -> Ledger:
         """The memory of look-ups; its statistics are those of the day of `now`."""
         return open_ledger(self._warehouse, self._settings, self.enrichment, now=now)
+
+
+def _span_of_run(run: dg.DagsterRun | None) -> AbstractContextManager[Span]:
+    if run is None:
+        return run_span("dagster run")
+    attributes = {"dagster.run_id": run.run_id, "dagster.job": run.job_name}
+    return run_span("dagster run", attributes, run_id=run.run_id)
+
+
+def _has_failed(context: dg.InitResourceContext) -> bool:
+    """Whether a step of the run failed; the run itself has no end yet."""
+    if context.instance is None or context.run is None:
+        return False
+    return bool(context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE))

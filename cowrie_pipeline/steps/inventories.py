@@ -32,6 +32,7 @@ from cowrie_pipeline.enrichment.outcomes import Status
 from cowrie_pipeline.observability.instruments import CACHE_REQUESTS, LOOKUPS, TOTAL_COUNT
 from cowrie_pipeline.observability.metrics import Tally, is_pushed
 from cowrie_pipeline.observability.progress import OnProgress, unheard
+from cowrie_pipeline.observability.tracing import counts_in, span
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.ledger import Ledger
 from cowrie_pipeline.steps.network_facts import (
@@ -214,8 +215,10 @@ def look_up_addresses(
 
     with without_collector(), one_behind(keep) as keep_behind:
         for known in known_addresses(warehouse, due):
-            result = cascade.run(known, cache=ledger, now=now)
-            ledger.flush()
+            with span("look up addresses", counts_in({"addresses": len(known)})) as looking_up:
+                result = cascade.run(known, cache=ledger, now=now)
+                ledger.flush()
+                looking_up.set_attributes(counts_in({"networks": len(result.networks)}))
             keep_behind(result)
             count(result)
             networks |= {network.asn for network in result.networks}
@@ -248,7 +251,9 @@ def _complete_networks(
 ) -> tuple[CascadeResult, NetworksWritten]:
     with warehouse.read() as connection:
         lacking = incomplete_networks(connection) if cascade.asks_about_networks else []
-    result = cascade.complete_networks(lacking, cache=ledger, now=now)
+    with span("complete networks", counts_in({"networks_lacking": len(lacking)})) as completing:
+        result = cascade.complete_networks(lacking, cache=ledger, now=now)
+        completing.set_attributes(counts_in({"networks": len(result.networks)}))
     written = NetworksWritten()
     if result.networks:
         ledger.flush()

@@ -13,6 +13,7 @@ from sqlalchemy import delete, func, insert, select
 
 from cowrie_pipeline.observability.instruments import STEP_DURATION
 from cowrie_pipeline.observability.status_files import Days, shown
+from cowrie_pipeline.observability.tracing import counts_in, span
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.metric_store import counting
@@ -39,17 +40,19 @@ class Entry:
 
 @contextmanager
 def journaled(warehouse: Warehouse, step: str, days: DayRange | None) -> Iterator[Entry]:
-    """Write down that `step` was done for `days`; whoever does it sets the entry's `report`.
+    """Write down that `step` was done for `days`, and have a span for it; whoever does it sets the entry's `report`.
 
     Work that came to nothing, and has no report, is not written down; nor is work that failed: Dagster's event log has
     it, with its error, and the status files have both.
     """
     of_days = Days(days.first, days.last) if days else None
-    with shown(step, of_days) as work:
+    attributes = {"cowrie.first_day": str(days.first), "cowrie.last_day": str(days.last)} if days else {}
+    with shown(step, of_days) as work, span(f"step {step}", {"cowrie.step": step, **attributes}) as of_step:
         started_at = datetime.now(UTC)
         entry = Entry()
         yield entry
         work.counts, work.findings = entry.report, entry.findings
+        of_step.set_attributes(counts_in(entry.report))
         if entry.report:
             _write_down(warehouse, step, days, started_at, entry)
 

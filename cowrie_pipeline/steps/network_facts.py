@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from cowrie_pipeline.enrichment.merge import IpType, rank, teller
 from cowrie_pipeline.enrichment.network_types import NetworkRules, NetworkType, ip_type_of
 from cowrie_pipeline.observability.instruments import OPERATION_DURATION, RECORDS_CREATED, RECORDS_UPDATED
 from cowrie_pipeline.observability.metrics import Tally
+from cowrie_pipeline.observability.tracing import Span, finished_span, span
 from cowrie_pipeline.steps.network_types import classify_networks
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.sql_files import read_sql
@@ -41,6 +42,8 @@ _FACT_COLUMNS = tuple(name for column, source, _ in _FACTS for name in (column, 
 _TYPE_COLUMNS = ("asn_type", "asn_type_basis", "is_known_hosting", "is_known_vpn")
 _HISTORY_COLUMNS = ("asn_number", "field", "replaced_at", "old_value", "old_source", "new_value", "new_source")
 _TYPES_THAT_SAY = tuple(kind.value for kind in NetworkType if ip_type_of(kind) is not None)
+# A first run creates thousands of networks in a batch: so many of a batch have a span of their own, the others count.
+_SPANS_AT_MOST = 50
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -81,10 +84,13 @@ def write_networks(
         rules: of what type a network is.
         now: time of the work, UTC.
     """
-    began = perf_counter()
+    began, started_ns = perf_counter(), time_ns()
     kinds = {name: asn_inventory.c[name].type for name in ("asn_number", *_FACT_COLUMNS, "enrichment", *_TYPE_COLUMNS)}
     rows = (_row(network, rules, now) for network in networks)
-    with staged(connection, "staged_networks", kinds | {"met_at": UtcDateTime()}, rows) as met:
+    with (
+        span("write networks", {"asn.networks": len(networks)}) as writing,
+        staged(connection, "staged_networks", kinds | {"met_at": UtcDateTime()}, rows) as met,
+    ):
         created = frozenset(_transform(connection, "insert_networks").scalars())
         _lock(connection, met)
         unclassified, enriched = _replace_facts(connection, met, now)
@@ -97,6 +103,8 @@ def write_networks(
             .where(asn_inventory.c.asn_type.in_(_TYPES_THAT_SAY))
         )
         says = {asn: kind for asn, asn_type in types if (kind := ip_type_of(asn_type)) is not None}
+        if writing.is_recording():
+            _note_operations(networks, created, frozenset(enriched), started_ns, writing)
     return NetworksWritten(
         created=created,
         met_again=frozenset(network.asn for network in networks) - created,
@@ -138,6 +146,39 @@ def incomplete_networks(connection: Connection) -> list[KnownNetwork]:
         .order_by(table.asn_number)
     )
     return [KnownNetwork(asn, document) for asn, document in rows]
+
+
+def _note_operations(
+    networks: Sequence[NetworkFacts],
+    created: frozenset[int],
+    enriched: frozenset[int],
+    started_ns: int,
+    writing: Span,
+) -> None:
+    """Count on the span of a batch what became of it, and have a span for each of the first networks, new ones before.
+
+    The networks of a batch are written together, so the time of each is that of all.
+    """
+    ended_ns = time_ns()
+    duration = {"asn.operation_duration_ms": (ended_ns - started_ns) / 1e6}
+    writing.set_attributes({"asn.created": len(created), "asn.updated": len(enriched), **duration})
+    operations = [
+        *((each, "create") for each in networks if each.asn in created),
+        *((each, "update") for each in networks if each.asn in enriched),
+    ]
+    for network, operation in operations[:_SPANS_AT_MOST]:
+        facts = {
+            "asn.organization": network.organization,
+            "asn.country": network.country,
+            "asn.rir": network.rir,
+        }
+        told = {name: value for name, value in facts.items() if value is not None}
+        finished_span(
+            f"{operation} network",
+            {"asn.number": network.asn, "asn.operation": operation, **told, **duration},
+            started_ns,
+            ended_ns,
+        )
 
 
 def _row(network: NetworkFacts, rules: NetworkRules, now: datetime) -> tuple[Any, ...]:

@@ -30,6 +30,7 @@ from cowrie_pipeline.cowrie.folded_days import FoldedPiece, Piece, fold_pieces
 from cowrie_pipeline.cowrie.sessions import MAX_SILENCE, SessionDay, link_days
 from cowrie_pipeline.cowrie.workers import Workers, spare_cores, without_collector
 from cowrie_pipeline.observability.progress import OnProgress, unheard
+from cowrie_pipeline.observability.tracing import counts_in, span
 from cowrie_pipeline.steps.days import DAYS_TOGETHER, DayRange
 from cowrie_pipeline.steps.imported_sessions import give_way
 from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
@@ -125,7 +126,11 @@ def load_days(
     total, done = sum(waiting.values()), 0
     with Workers(_workers_for(total)) as workers, without_collector():
         for group in _grouped(waiting):
-            with warehouse.begin(lock="facts") as connection:
+            counts = counts_in({"days": len(group), "events": sum(waiting[day] for day in group)})
+            with (
+                span("make days", {"cowrie.first_day": str(group[0]), "cowrie.last_day": str(group[-1]), **counts}),
+                warehouse.begin(lock="facts") as connection,
+            ):
                 # asked again: another process may have made them while this one waited
                 still_waiting = _days_to_make(connection, DayRange(group[0], group[-1]))
                 to_make = {day: still_waiting[day] for day in group if day in still_waiting}

@@ -29,6 +29,7 @@ from cowrie_pipeline.cowrie.workers import Workers, spare_cores
 from cowrie_pipeline.observability.instruments import DEAD_LETTERS, DUPLICATES_READ, EVENTS_READ, LINES_READ
 from cowrie_pipeline.observability.metrics import Tally
 from cowrie_pipeline.observability.progress import OnProgress, unheard
+from cowrie_pipeline.observability.tracing import counts_in, span
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.warehouse.engine import Warehouse
@@ -159,11 +160,15 @@ def _scan(
             if record is None:
                 ahead = next(read_ahead) if file in new else None
                 try:
-                    with counting(warehouse, lock="scan") as (connection, tally):
+                    with (
+                        span("read file", {"cowrie.file": file.path.name, "cowrie.bytes": file.size}) as of_file,
+                        counting(warehouse, lock="scan") as (connection, tally),
+                    ):
                         record, reading = _FileScan(
                             connection, file, settings, now, known=known, read_ahead=ahead
                         ).run()
                         reading.count(tally)
+                        of_file.set_attributes(counts_in({"lines": reading.lines, "events": reading.events}))
                 except OSError as error:
                     problems.append(Problem(_name_of(file), error.strerror or str(error)))
                     continue

@@ -14,6 +14,7 @@ from sqlalchemy import Column, Connection, Date, MetaData, Table
 from sqlalchemy.schema import CreateTable, DropTable
 from sqlalchemy.types import TypeEngine
 
+from cowrie_pipeline.observability.tracing import span
 from cowrie_pipeline.warehouse.tables import UtcDateTime
 
 __all__ = ["analyze", "insert_rows", "staged"]
@@ -31,9 +32,15 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
     count = 0
     rows = iter(rows)
     write = _copy if connection.dialect.name == "postgresql" else _insert_many
-    while some := list(islice(rows, _ROWS_AT_ONCE)):
-        write(connection, table, columns, some)
-        count += len(some)
+    some = list(islice(rows, _ROWS_AT_ONCE))
+    if not some:
+        return 0
+    with span("insert rows", {"db.collection.name": table.name}) as inserting:
+        while some:
+            write(connection, table, columns, some)
+            count += len(some)
+            some = list(islice(rows, _ROWS_AT_ONCE))
+        inserting.set_attribute("cowrie.rows", count)
     return count
 
 

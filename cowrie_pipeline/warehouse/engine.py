@@ -18,6 +18,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
+from cowrie_pipeline.observability.tracing import span
+
 __all__ = ["UnreachableError", "Warehouse", "WarehouseError", "database_url"]
 
 _log = logging.getLogger(__name__)
@@ -89,11 +91,18 @@ class Warehouse:
             lock: name, or names, of work that only one process may do at a time. It waits here for the other to
                 finish. SQLite has one writer at a time anyway.
         """
-        with self._connection().execution_options(cowrie_writes=True) as connection, connection.begin():
+        locks = (lock,) if isinstance(lock, str) else lock
+        with (
+            span("database write", {"db.system.name": self.dialect, "cowrie.lock": ",".join(locks)}) as writing,
+            self._connection().execution_options(cowrie_writes=True) as connection,
+            connection.begin(),
+        ):
             if self.dialect == "postgresql":
-                for name in (lock,) if isinstance(lock, str) else lock:
+                for name in locks:
                     key = xxhash.xxh3_64_intdigest(name.encode()) >> 1
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            # from here to the beginning it waited for others
+            writing.add_event("lock taken")
             yield connection
 
     @contextmanager

@@ -15,7 +15,9 @@ TIMEOUT = 120
 def environment(folder: Path, **variables: str | Path) -> dict[str, str]:
     """Return an environment without any setting but `variables`, in which nothing leaves `folder` or this machine."""
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("COWRIE_", "DAGSTER_", "COLUMNS"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("COWRIE_", "DAGSTER_", "OTEL_", "COLUMNS"))
     }
     ours = {"COWRIE_STATE_DIR": folder / "var", "COWRIE_OFFLINE": "true"}
     return inherited | {name: str(value) for name, value in (ours | variables).items()}

@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             path=parts.path,
             query=parts.query,
             headers={name.lower(): value for name, value in self.headers.items()},
-            form=dict(parse_qsl(sent.decode(), keep_blank_values=True)),
+            form=dict(parse_qsl(sent.decode(errors="replace"), keep_blank_values=True)),
             arrived_at=time.monotonic(),
             body=sent,
         )

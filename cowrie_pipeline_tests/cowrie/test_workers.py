@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from cowrie_pipeline.cowrie.workers import one_behind
+from cowrie_pipeline.observability.tracing import run_span, span
+from cowrie_pipeline_tests.observability.recorded import recorded
 
 
 def hand_over_all(work: Callable[[int], object], tasks: Sequence[int], *, then: Exception | None = None) -> None:
@@ -57,3 +59,15 @@ def test_what_was_handed_over_is_finished_though_the_caller_fails() -> None:
     with pytest.raises(KeyError):
         hand_over_all(done.append, [1], then=KeyError())
     assert done == [1]
+
+
+def test_what_a_task_does_is_beneath_the_span_in_which_it_was_handed_over() -> None:
+    def work(task: int) -> None:
+        with span("write", {"cowrie.task": task}):
+            pass
+
+    with recorded() as finished:
+        with run_span("run"), span("step"):
+            hand_over_all(work, range(2))
+        step = finished.one("step").context
+        assert [each.parent for each in finished.named("write")] == [step, step]
