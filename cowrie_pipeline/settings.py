@@ -385,6 +385,20 @@ class Settings:
         "How far, 0 to 1, the share of look-ups that the cache answers may fall in a week below that of the four "
         "weeks before.",
     )
+    metrics: bool = _setting(
+        "COWRIE_METRICS",
+        True,
+        "Count what the work does, for `cowrie-pipeline metrics` and OpenTelemetry.",
+    )
+    metrics_port: int = _setting(
+        "COWRIE_METRICS_PORT", 9464, "Port on which `cowrie-pipeline metrics` serves Prometheus."
+    )
+    metrics_seconds: float = _setting(
+        "COWRIE_METRICS_SECONDS",
+        15.0,
+        "For how long `cowrie-pipeline metrics` keeps what it asked of the tables, in seconds; what took long to ask "
+        "is kept for twenty times as long.",
+    )
     alerts_file: Path | None = _setting(
         "COWRIE_ALERTS_FILE",
         None,
@@ -431,6 +445,8 @@ class Settings:
         if self.ui_url is not None and not _is_plain_web_url(self.ui_url):
             # not shown: it may hold a password
             raise SettingsError("COWRIE_UI_URL must be http(s)://host/..., without user or password")
+        if not self.metrics_port < 65_536:
+            raise SettingsError(f"COWRIE_METRICS_PORT must be at most 65535, found {self.metrics_port}")
         if not 0 <= self.limited_min_worth <= 4:
             raise SettingsError(f"COWRIE_LIMITED_MIN_WORTH must be from 0 to 4, found {self.limited_min_worth}")
         if not 0 <= self.daily_hour <= 23:

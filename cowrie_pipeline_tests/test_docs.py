@@ -73,6 +73,7 @@ ROWS = {
     "alert_recoveries": "a check, step or condition that was found well lately: failures seen before that are over",
     "alert_outbox": "a message to one receiver, kept until it is delivered",
     "step_runs": "a piece of work done; the newest 10,000 are kept",
+    "metric_counts": "a counter, or a bucket of a histogram, for one combination of labels, over all processes",
 }
 
 

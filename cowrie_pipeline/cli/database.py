@@ -9,7 +9,7 @@ from cowrie_pipeline.steps.days import DayRange, days_with_sessions
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.schema import newest_version, version_of
 
-__all__ = ["is_filled", "open_filled", "open_warehouse", "span_of"]
+__all__ = ["is_filled", "open_filled", "open_warehouse", "require_filled", "span_of"]
 
 _HOW_TO_FILL = "`cowrie-pipeline demo` shows how"
 
@@ -17,7 +17,7 @@ _HOW_TO_FILL = "`cowrie-pipeline demo` shows how"
 @contextmanager
 def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """Open the database, whatever is in it, and close it."""
-    warehouse = Warehouse(settings.database_url)
+    warehouse = Warehouse(settings.database_url, counts=settings.metrics)
     try:
         yield warehouse
     finally:
@@ -42,6 +42,21 @@ def is_filled(warehouse: Warehouse) -> bool:
     return version is not None
 
 
+def require_filled(warehouse: Warehouse) -> None:
+    """See that a database has our tables.
+
+    Raises:
+        WarehouseError: there is none, it is empty, or of another version; says what to do.
+    """
+    if not is_filled(warehouse):
+        found = (
+            f"there is no database {warehouse.safe_url}: `cowrie-pipeline run --logs PATH` makes it"
+            if warehouse.is_missing
+            else f"the database {warehouse.safe_url} is empty: `cowrie-pipeline run --logs PATH` fills it"
+        )
+        raise WarehouseError(f"{found}, {_HOW_TO_FILL}")
+
+
 @contextmanager
 def open_filled(settings: Settings) -> Iterator[Warehouse]:
     """Open a database that has our tables, and close it.
@@ -50,13 +65,7 @@ def open_filled(settings: Settings) -> Iterator[Warehouse]:
         WarehouseError: there is none, it is empty, or of another version; says what to do.
     """
     with open_warehouse(settings) as warehouse:
-        if not is_filled(warehouse):
-            found = (
-                f"there is no database {warehouse.safe_url}: `cowrie-pipeline run --logs PATH` makes it"
-                if warehouse.is_missing
-                else f"the database {warehouse.safe_url} is empty: `cowrie-pipeline run --logs PATH` fills it"
-            )
-            raise WarehouseError(f"{found}, {_HOW_TO_FILL}")
+        require_filled(warehouse)
         yield warehouse
 
 

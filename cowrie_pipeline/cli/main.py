@@ -82,6 +82,31 @@ def status(db: DbOption = None, as_json: JsonOption = False) -> None:
     raise typer.Exit(guarded(lambda: show_status(settings, as_json=as_json)))
 
 
+@app.command()
+def metrics(
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="Where to listen; others see it only if it is not local.")
+    ] = ("127.0.0.1"),
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, metavar="PORT", help="Default: COWRIE_METRICS_PORT. 0 for any that is free."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print all metrics and exit.")] = False,
+    db: DbOption = None,
+) -> None:
+    """Serve what the pipeline does to Prometheus, until it is stopped.
+
+    Example: cowrie-pipeline metrics --port 9464
+    """
+    from cowrie_pipeline.cli.metrics import print_metrics, serve_metrics
+
+    settings = settings_for(db)
+    served_at = settings.metrics_port if port is None else port
+    raise typer.Exit(
+        guarded(lambda: print_metrics(settings) if once else serve_metrics(settings, host=host, port=served_at))
+    )
+
+
 def _complete_report(incomplete: str) -> list[tuple[str, str]]:
     """Return the reports whose names begin so, for the shell."""
     from cowrie_pipeline.steps.reports import all_reports

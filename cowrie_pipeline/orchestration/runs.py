@@ -17,8 +17,9 @@ from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dea
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
 
-__all__ = ["AssetOutcome", "CheckOutcome", "RunsOutcome", "materialize", "open_instance"]
+__all__ = ["AssetOutcome", "CheckOutcome", "RunsOutcome", "count_runs_in_progress", "materialize", "open_instance"]
 
+_IN_PROGRESS = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 _MINIMAL_INSTANCE = "telemetry: {enabled: false}\n"
 
 
@@ -72,13 +73,28 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     state = settings.state_dir.absolute()
     os.environ.setdefault("COWRIE_STATE_DIR", str(state))
     if not os.environ.get("DAGSTER_HOME"):
-        home = Path.cwd() if Path("dagster.yaml").exists() else state / "dagster"
+        home = _home(settings)
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
             (home / "dagster.yaml").write_text(_MINIMAL_INSTANCE, encoding="utf-8")
         os.environ["DAGSTER_HOME"] = str(home)
     state.mkdir(parents=True, exist_ok=True)
     return dg.DagsterInstance.get()
+
+
+def count_runs_in_progress(settings: Settings) -> int | None:
+    """Return how many runs have begun and not ended; None where no run was ever started, and nothing is made."""
+    if not (_home(settings) / "dagster.yaml").exists():
+        return None
+    with open_instance(settings) as instance:
+        return instance.get_runs_count(dg.RunsFilter(statuses=list(_IN_PROGRESS)))
+
+
+def _home(settings: Settings) -> Path:
+    named = os.environ.get("DAGSTER_HOME")
+    if named:
+        return Path(named)
+    return Path.cwd() if Path("dagster.yaml").exists() else settings.state_dir.absolute() / "dagster"
 
 
 def materialize(instance: dg.DagsterInstance, spans: Iterable[DayRange], settings: Settings) -> RunsOutcome:

@@ -48,10 +48,12 @@ class Warehouse:
     Args:
         url: where it is.
         patience_seconds: how long to wait for another that writes, on SQLite.
+        counts: whether what work counts is kept (metric_store.py).
     """
 
-    def __init__(self, url: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    def __init__(self, url: str, *, patience_seconds: float = _PATIENCE_SECONDS, counts: bool = True) -> None:
         self.url = database_url(url)
+        self.counts = counts
         self.engine = _create_engine(self.url, patience_seconds)
         _log.debug("database %s", self.safe_url)
 

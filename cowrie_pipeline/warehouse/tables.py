@@ -670,6 +670,21 @@ step_runs = Table(
     Column("report", _Json, nullable=False),
 )
 
+metric_counts = Table(
+    "metric_counts",
+    metadata,
+    Column("instrument", Text, primary_key=True),
+    Column("labels", Text, primary_key=True, comment="as JSON: names and values, in the instrument's order"),
+    Column("bucket", Text, primary_key=True, comment="of a histogram: its upper bound, or +Inf; '' of a counter"),
+    Column(
+        "number",
+        BigInteger,
+        nullable=False,
+        comment="what was counted, or how many observations lie in the bucket and in none below",
+    ),
+    Column("total", Float, nullable=False, comment="sum of those observations"),
+)
+
 alert_incidents = Table(
     "alert_incidents",
     metadata,
