@@ -40,6 +40,9 @@ _PACE = (2_000, 5)
 _NETWORK_ADDRESSES = 1_680_000
 _NETWORKS = 5_432
 _REAL_DAYS = 30
+# how often work is measured with and without telemetry, in turns: what else the machine does adds, and never takes away
+_TELEMETRY_ROUNDS = 5
+_TELEMETRY_EVENTS = 300_000
 _SESSIONS, _ADDRESSES_OF_SESSIONS, _NETWORKS_OF_SESSIONS = 1_680_000, 300_000, 15_000
 _SNAPSHOT_SECONDS = 60
 # by which columns, and the milliseconds that 95 % of the queries have to keep below
@@ -442,6 +445,46 @@ def snapshots_and_queries(bench: Bench, dialect: str) -> Iterator[Row]:
         )
 
 
+def cost_of_telemetry(bench: Bench, dialect: str) -> Iterator[Row]:
+    """Load logs, and enrich by MaxMind, with and without telemetry; the processor time of our own processes counts."""
+    logs = str(bench.inputs.logs(_TELEMETRY_EVENTS, compress=False))
+    visits, geoip = str(bench.inputs.visits(_ADDRESSES_TO_ENRICH)), str(bench.inputs.geoip)
+
+    def load(url: str, telemetry: bool) -> Measured:
+        return run_task("load", url=url, logs=logs, telemetry=telemetry)
+
+    def enrich(url: str, telemetry: bool) -> Measured:
+        run_task("load", url=url, logs=visits)
+        return run_task("enrich", url=url, geoip=geoip, resolver=None, max_in_flight=1, telemetry=telemetry)
+
+    for figure, work in (("load logs with telemetry", load), ("enrich by MaxMind with telemetry", enrich)):
+        measured: dict[bool, list[Measured]] = {True: [], False: []}
+        for number in range(2 * _TELEMETRY_ROUNDS):
+            # off, on, on, off: what grows with time is on both sides
+            telemetry = number % 4 in (1, 2)
+            with bench.databases.fresh(dialect) as url:
+                measured[telemetry].append(work(url, telemetry))
+        least = {on: min(each.result["cpu_seconds"] for each in some) for on, some in measured.items()}
+        more = least[True] / least[False] - 1
+        yield Row(
+            figure=figure,
+            database=dialect,
+            value=least[True],
+            unit="s of processor time",
+            reference=least[False],
+            reference_unit="s without",
+            ratio=more,
+            ratio_of="more processor time",
+            targets=(Target("under 0.01", more < 0.01),),
+            peak_mb=max(each.peak_mb for each in measured[True]),
+            details={
+                f"{'with' if on else 'without'}_{number}": each.result["cpu_seconds"]
+                for on, some in measured.items()
+                for number, each in enumerate(some, 1)
+            },
+        )
+
+
 def materialize_real_days(bench: Bench, dialect: str) -> Iterator[Row | Skipped]:
     """Run the command line over real logs, from nothing to every asset, as a process."""
     try:
@@ -495,5 +538,6 @@ FIGURES: Mapping[str, Callable[[Bench, str], Iterator[Row | Skipped]]] = {
     "cache": read_cache,
     "networks": build_asn_inventory,
     "reports": snapshots_and_queries,
+    "telemetry": cost_of_telemetry,
     "materialize": materialize_real_days,
 }

@@ -9,13 +9,13 @@ Belongs here: the work and the references. Does not belong here: input (inputs.p
 import gzip
 import io
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from statistics import quantiles
 from time import perf_counter
 from typing import Any, BinaryIO, cast
@@ -74,9 +74,9 @@ def _open_log(path: Path) -> BinaryIO:
     return path.open("rb", buffering=_READ_AT_ONCE)
 
 
-def load(*, url: str, logs: str) -> Numbers:
+def load(*, url: str, logs: str, telemetry: bool = True) -> Numbers:
     """Read logs and make the sessions of all their days."""
-    warehouse = Warehouse(url)
+    warehouse = Warehouse(url, counts=telemetry)
     started, cpu_before = perf_counter(), _cpu_seconds()
     scan = scan_logs(warehouse, [logs], settings=Settings(), now=_NOW)
     scanned = perf_counter()
@@ -132,9 +132,9 @@ def read_geoip(*, geoip: str, addresses: str) -> Numbers:
     return {"seconds": seconds, "addresses": len(asked)}
 
 
-def enrich(*, url: str, geoip: str, resolver: str | None, max_in_flight: int) -> Numbers:
+def enrich(*, url: str, geoip: str, resolver: str | None, max_in_flight: int, telemetry: bool = True) -> Numbers:
     """Look up every address of all days and write both inventories; by Team Cymru if there is a resolver."""
-    warehouse = Warehouse(url)
+    warehouse = Warehouse(url, counts=telemetry)
     settings = Settings(
         geoip_dir=Path(geoip),
         cymru_enabled=resolver is not None,
@@ -379,8 +379,8 @@ def _cpu_seconds() -> float:
 
     Whoever else uses the machine makes work take longer, and hardly costs it more.
     """
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    usages = map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 _TASKS: dict[str, Callable[..., Numbers]] = {

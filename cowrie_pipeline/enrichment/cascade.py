@@ -161,7 +161,8 @@ class CascadeResult:
     """What a batch came to.
 
     For each usable service of the policy, `outcomes` counts what was asked or decided now and `cache_hits` what was
-    remembered; for a service that is asked about addresses the two add up to the number of addresses.
+    remembered; for a service that is asked about addresses the two add up to the number of addresses. `entries_wanted`
+    are entries of addresses' documents that were needed, and `entries_good` those of them that were not due.
     """
 
     addresses: tuple[EnrichedAddress, ...]
@@ -169,6 +170,8 @@ class CascadeResult:
     outcomes: Mapping[str, Mapping[Status, int]]
     cache_hits: Mapping[str, int]
     findings: tuple[Finding, ...]
+    entries_wanted: int = 0
+    entries_good: int = 0
 
 
 class _Progress(msgspec.Struct, gc=False):
@@ -196,6 +199,8 @@ class _Run:
     now: datetime
     outcomes: dict[str, Counter[Status]] = field(default_factory=lambda: defaultdict(Counter))
     cache_hits: Counter[str] = field(default_factory=Counter)
+    entries_wanted: int = 0
+    entries_good: int = 0
 
 
 class Cascade:
@@ -268,6 +273,8 @@ class Cascade:
             outcomes={service: dict(counts) for service, counts in run.outcomes.items()},
             cache_hits=dict(run.cache_hits),
             findings=tuple(findings),
+            entries_wanted=run.entries_wanted,
+            entries_good=run.entries_good,
         )
 
     def _run_stage(self, stage: Stage, source: Source, batch: list[_Progress], run: _Run) -> None:
@@ -290,6 +297,8 @@ class Cascade:
             else:
                 run.cache_hits[name] += 1
                 _note(progress, entry, run.now)
+        run.entries_wanted += len(needed)
+        run.entries_good += len(needed) - len(due)
         if not due:
             return
         keys = list(dict.fromkeys(progress.address for progress in due))

@@ -35,7 +35,7 @@ class Label:
 
     def bounded(self, value: str | None) -> str:
         """Return a value that is among the label's own, whatever is given."""
-        if value is None:
+        if value is None or value == UNKNOWN:
             return UNKNOWN
         return value if value in self.values else OTHER
 
@@ -134,7 +134,8 @@ _STEPS = (
 
 COUNTRY = _label("country", _COUNTRIES)
 RIR = _label("rir", ("afrinic", "apnic", "arin", "lacnic", "ripencc"))
-SOURCE = _label("source", _SERVICES)
+# `imported` is an earlier database, of which nobody knows who told it.
+SOURCE = _label("source", (*_SERVICES, "imported"))
 SERVICE = _label("service", _SERVICES)
 UPDATE_TYPE = _label("update_type", ("metadata_enrichment", "timestamp_refresh"))
 OPERATION = _label("operation", ("create", "update"))
@@ -183,7 +184,7 @@ RECORDS_CREATED = Instrument(
     Kind.COUNTER,
     "{network}",
     (SOURCE, COUNTRY, RIR),
-    "Networks that got a row: by the source that named the network, the country of its registration and its registry.",
+    "Networks that got a row, by the source of their name (else of their country or registry), country and registry.",
 )
 RECORDS_UPDATED = Instrument(
     "asn_inventory.records_updated",

@@ -1,13 +1,16 @@
 """What a materialization shows: rows, seconds, a preview, the table's columns and where they come from."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 from sqlalchemy import Connection, Select, Table
 
-__all__ = ["lineage", "preview", "table_metadata"]
+from cowrie_pipeline.steps.inventories import CascadeStats
+
+__all__ = ["lineage", "preview", "stats_metadata", "table_metadata", "table_of"]
 
 _PREVIEW_ROWS = 5
 _LARGEST_OF_BROWSERS = 2**53
@@ -35,6 +38,12 @@ def table_metadata(table: Table, upstream: Mapping[str, Sequence[tuple[str, str]
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/column_lineage": lineage(upstream),
     }
+
+
+def stats_metadata(stats: CascadeStats) -> dict[str, Any]:
+    """Return what the cascade did; numbers on networks stand by themselves, so that the UI draws them over time."""
+    numbers = asdict(stats)
+    return {"cascade_stats": numbers, **{name: value for name, value in numbers.items() if name.startswith("asn_")}}
 
 
 def lineage(upstream: Mapping[str, Sequence[tuple[str, str]]]) -> dg.TableColumnLineage:

@@ -15,11 +15,13 @@ from sqlalchemy import Connection, Table, case, update
 from cowrie_pipeline.enrichment.desk import Answers, Desk
 from cowrie_pipeline.enrichment.findings import Reporter
 from cowrie_pipeline.enrichment.outcomes import Source, Status
+from cowrie_pipeline.observability.instruments import LOOKUPS
+from cowrie_pipeline.observability.metrics import Tally
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.ledger import Ledger
 from cowrie_pipeline.warehouse.bulk import staged
 
-__all__ = ["AskingReport", "as_day", "ask", "due_again_at", "write_answers"]
+__all__ = ["AskingReport", "as_day", "ask", "count_look_ups", "due_again_at", "write_answers"]
 
 _ANSWERS = tuple(status.value for status in Status if status.is_answer)
 # What a source cannot be asked about at all is looked at again in case the source has changed.
@@ -68,6 +70,12 @@ def ask(
         on_progress(start + len(some), len(keys))
     if isinstance(source, Reporter):
         report.findings = tuple(str(finding) for finding in source.findings(now))
+
+
+def count_look_ups(tally: Tally, source: Source, answers: Answers) -> None:
+    """Count what became of the keys that were asked about, with the transaction that writes the answers."""
+    for status, number in Counter(outcome.status for outcome in answers.asked.values()).items():
+        tally.count(LOOKUPS, number, service=source.name, outcome=status)
 
 
 def due_again_at(answers: Answers, key: str, now: datetime) -> datetime:

@@ -22,11 +22,13 @@ from sqlalchemy import BigInteger, Connection, func, select
 from cowrie_pipeline.enrichment.cascade import NetworkFacts
 from cowrie_pipeline.enrichment.network_claims import PATHS, Said, read_document_text, read_said
 from cowrie_pipeline.enrichment.network_types import NetworkRules
+from cowrie_pipeline.observability.metrics import Tally
 from cowrie_pipeline.observability.progress import OnProgress, unheard
-from cowrie_pipeline.steps.network_facts import write_networks
+from cowrie_pipeline.steps.network_facts import count_networks, write_networks
 from cowrie_pipeline.steps.network_types import classify_networks
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import asn_inventory, asn_session_counts, ip_inventory
@@ -154,8 +156,8 @@ def build_asn_inventory(
             some = changes[start : start + batch_size]
             # what was found is not taken for granted: counts are counted in this transaction, and a fact that came
             # meanwhile is there already
-            with warehouse.begin(lock="facts") as connection:
-                _write(connection, some, rules=rules, now=now)
+            with counting(warehouse, lock="facts") as (connection, tally):
+                _write(connection, tally, some, rules=rules, now=now)
             on_progress(start + len(some), len(changes))
     facts = [change.facts for change in changes if change.facts is not None]
     return AsnBuildReport(
@@ -317,13 +319,11 @@ def _missing_facts(asn: int, stored: _Stored | None, said: Said) -> NetworkFacts
     )
 
 
-def _write(connection: Connection, changes: Sequence[_Change], *, rules: NetworkRules, now: datetime) -> None:
-    write_networks(
-        connection,
-        [change.facts or NetworkFacts(change.asn) for change in changes if change.is_new or change.facts],
-        rules=rules,
-        now=now,
-    )
+def _write(
+    connection: Connection, tally: Tally, changes: Sequence[_Change], *, rules: NetworkRules, now: datetime
+) -> None:
+    networks = [change.facts or NetworkFacts(change.asn) for change in changes if change.is_new or change.facts]
+    count_networks(tally, networks, write_networks(connection, networks, rules=rules, now=now))
     classify_networks(connection, [change.asn for change in changes if change.is_reclassified], rules=rules, now=now)
     recounted: list[tuple[Any, ...]] = [(change.asn,) for change in changes if change.is_recount]
     if recounted:

@@ -19,10 +19,11 @@ from cowrie_pipeline.enrichment.desk import Answers
 from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
 from cowrie_pipeline.enrichment.values import count_value, short_text
 from cowrie_pipeline.observability.progress import OnProgress, unheard
-from cowrie_pipeline.steps.asking import AskingReport, as_day, ask, due_again_at, write_answers
+from cowrie_pipeline.steps.asking import AskingReport, as_day, ask, count_look_ups, due_again_at, write_answers
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.ledger import Ledger
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import file_reputation, retired_files, session_files
@@ -109,8 +110,9 @@ def ask_about_files(
         on_progress=on_progress,
     )
     for some, answers in answered:
-        with warehouse.begin(lock="file_reputation") as connection:
+        with counting(warehouse, lock="file_reputation") as (connection, tally):
             write_answers(connection, file_reputation, _COLUMNS, _rows(some, answers, now))
+            count_look_ups(tally, enrichment.files, answers)
     return report
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import OperationalError
 
+from cowrie_pipeline.observability.metrics import Tally
 from cowrie_pipeline.observability.progress import ProgressListener
 from cowrie_pipeline.steps.asn_session_counts import count_sessions
 from cowrie_pipeline.steps.days import DayRange, contiguous
@@ -47,6 +48,7 @@ from cowrie_pipeline.warehouse.bulk import analyze, staged
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.legacy_database import LegacyDatabase
 from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
+from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.schema import upgrade_schema
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
@@ -380,8 +382,8 @@ class _Copier:
                 # of a transaction and a lock of its own; done again after a crash it changes nothing
                 WarehouseCache(self._warehouse, day=self._now.date()).back_fill(reputations(batch.parsed, self._now))
             _add(progress, batch)
-            with self._warehouse.begin(lock="facts") as connection:
-                self._write(connection, batch.parsed)
+            with counting(self._warehouse, lock="facts") as (connection, tally):
+                self._write(connection, tally, batch.parsed)
                 _keep_progress(connection, self._legacy, self._part, progress, self._now)
             on_progress(f"copying {self._part}", progress.rows_read, total)
         progress.is_done = True
@@ -392,14 +394,14 @@ class _Copier:
                 connection.execute(delete(legacy_imports).where(*_is_part(self._legacy.digest, _SNAPSHOTS)))
         return True
 
-    def _write(self, connection: Connection, parsed: Sequence[Any]) -> None:
+    def _write(self, connection: Connection, tally: Tally, parsed: Sequence[Any]) -> None:
         digest = self._legacy.digest
         if self._part == "networks":
-            write_networks(connection, digest, parsed, self._now)
+            write_networks(connection, digest, parsed, self._now, tally)
         elif self._part == "addresses":
-            write_addresses(connection, digest, parsed, self._now)
+            write_addresses(connection, digest, parsed, self._now, tally)
         elif self._part == "sessions":
-            write_sessions(connection, digest, parsed, self._now)
+            write_sessions(connection, digest, parsed, self._now, tally)
         else:
             write_files(connection, digest, parsed)
 

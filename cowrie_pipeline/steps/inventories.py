@@ -28,17 +28,27 @@ from cowrie_pipeline.enrichment.cascade import (
 )
 from cowrie_pipeline.enrichment.merge import IpType
 from cowrie_pipeline.enrichment.network_types import first_type
+from cowrie_pipeline.enrichment.outcomes import Status
+from cowrie_pipeline.observability.instruments import CACHE_REQUESTS, LOOKUPS, TOTAL_COUNT
+from cowrie_pipeline.observability.metrics import Tally, is_pushed
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.ledger import Ledger
-from cowrie_pipeline.steps.network_facts import incomplete_networks, write_networks
+from cowrie_pipeline.steps.network_facts import (
+    NetworksWritten,
+    count_networks,
+    incomplete_networks,
+    write_networks,
+)
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, session_days
 
 __all__ = [
+    "CascadeStats",
     "InventoryReport",
     "due_addresses",
     "encoded",
@@ -92,6 +102,25 @@ class DayInventory:
 
 
 @dataclass(frozen=True, slots=True)
+class CascadeStats:
+    """What the cascade did in one run, in numbers.
+
+    `total_ips` are the addresses that went through it. `cache_hits` are answers that were remembered; `hits` counts, by
+    source, look-ups that found something, and `errors` those that failed. Networks are counted as often as a batch
+    wrote them, but for `asn_unique_seen`; `asn_operation_duration_ms` is what writing them took in all.
+    """
+
+    total_ips: int = 0
+    cache_hits: int = 0
+    hits: dict[str, int] = field(default_factory=dict)
+    errors: int = 0
+    asn_records_created: int = 0
+    asn_records_updated: int = 0
+    asn_operation_duration_ms: float = 0.0
+    asn_unique_seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InventoryReport:
     """What was asked and what is known now.
 
@@ -100,8 +129,7 @@ class InventoryReport:
     """
 
     addresses_due: int = 0
-    networks_met: int = 0
-    networks_created: int = 0
+    stats: CascadeStats = field(default_factory=CascadeStats)
     outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
     cache_hits: dict[str, int] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
@@ -164,8 +192,6 @@ def look_up_addresses(
     After them the networks that lack a fact, of this run or an earlier one, are looked up as far as something of them
     is due: what is unknown of a network is not unknown for ever, and it does not depend on how often it was met.
     """
-    with warehouse.read() as connection:
-        networks_before = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
     outcomes: dict[str, Counter[str]] = {}
     cache_hits = Counter[str]()
     networks: set[int] = set()
@@ -178,9 +204,13 @@ def look_up_addresses(
 
     done = 0
 
+    written: list[NetworksWritten] = []
+
     def keep(result: CascadeResult) -> None:
-        with warehouse.begin(lock="facts") as connection:
-            _write(connection, result, cascade=cascade, now=now)
+        with counting(warehouse, lock="facts") as (connection, tally):
+            networks_written = _write(connection, result, cascade=cascade, now=now)
+            _count(connection, tally, result, networks_written)
+        written.append(networks_written)
 
     with without_collector(), one_behind(keep) as keep_behind:
         for known in known_addresses(warehouse, due):
@@ -192,28 +222,53 @@ def look_up_addresses(
             findings |= dict.fromkeys(str(finding) for finding in result.findings)
             done += len(known)
             on_progress(done, len(due))
-    count(_complete_networks(warehouse, cascade, ledger=ledger, now=now))
-    with warehouse.read() as connection:
-        networks_after = connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one()
+    completed, networks_completed = _complete_networks(warehouse, cascade, ledger=ledger, now=now)
+    count(completed)
+    written.append(networks_completed)
     return InventoryReport(
         addresses_due=len(due),
-        networks_met=len(networks),
-        networks_created=networks_after - networks_before,
+        stats=CascadeStats(
+            total_ips=len(due),
+            cache_hits=cache_hits.total(),
+            hits={service: number for service, counts in sorted(outcomes.items()) if (number := counts[Status.HIT])},
+            errors=sum(counts[Status.ERROR] for counts in outcomes.values()),
+            asn_records_created=sum(len(each.created) for each in written),
+            asn_records_updated=sum(len(each.met_again) for each in written),
+            asn_operation_duration_ms=round(sum(each.milliseconds for each in written), 3),
+            asn_unique_seen=len(networks),
+        ),
         outcomes={service: dict(counts) for service, counts in sorted(outcomes.items())},
         cache_hits=dict(cache_hits),
         findings=tuple(findings),
     )
 
 
-def _complete_networks(warehouse: Warehouse, cascade: Cascade, *, ledger: Ledger, now: datetime) -> CascadeResult:
+def _complete_networks(
+    warehouse: Warehouse, cascade: Cascade, *, ledger: Ledger, now: datetime
+) -> tuple[CascadeResult, NetworksWritten]:
     with warehouse.read() as connection:
         lacking = incomplete_networks(connection) if cascade.asks_about_networks else []
     result = cascade.complete_networks(lacking, cache=ledger, now=now)
+    written = NetworksWritten()
     if result.networks:
         ledger.flush()
-        with warehouse.begin(lock="facts") as connection:
-            write_networks(connection, result.networks, rules=cascade.network_rules, now=now)
-    return result
+        with counting(warehouse, lock="facts") as (connection, tally):
+            written = write_networks(connection, result.networks, rules=cascade.network_rules, now=now)
+            _count(connection, tally, result, written)
+    return result, written
+
+
+def _count(connection: Connection, tally: Tally, result: CascadeResult, written: NetworksWritten) -> None:
+    """Count what a batch asked and wrote."""
+    for service, outcomes in result.outcomes.items():
+        for status, number in outcomes.items():
+            tally.count(LOOKUPS, number, service=service, outcome=status)
+    tally.count(CACHE_REQUESTS, result.entries_good, layer="document", result="hit")
+    tally.count(CACHE_REQUESTS, result.entries_wanted - result.entries_good, layer="document", result="miss")
+    count_networks(tally, result.networks, written)
+    # whoever scrapes asks for it then; who is pushed to is told once for each batch
+    if is_pushed():
+        tally.gauge(TOTAL_COUNT, connection.execute(select(func.count()).select_from(asn_inventory)).scalar_one())
 
 
 def known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator[list[KnownAddress]]:
@@ -242,16 +297,16 @@ def known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator
         yield [KnownAddress(address, documents[address], worths[address]) for address in some]
 
 
-def _write(connection: Connection, result: CascadeResult, *, cascade: Cascade, now: datetime) -> None:
+def _write(connection: Connection, result: CascadeResult, *, cascade: Cascade, now: datetime) -> NetworksWritten:
     dialect = connection.dialect.name
-    says = write_networks(connection, result.networks, rules=cascade.network_rules, now=now)
+    written = write_networks(connection, result.networks, rules=cascade.network_rules, now=now)
     address_kinds = {name: ip_inventory.c[name].type for name in _ADDRESS_COLUMNS}
     with (
         staged(
             connection,
             "staged_addresses",
             address_kinds,
-            _address_rows(result.addresses, says, cascade.signature, now),
+            _address_rows(result.addresses, written.says, cascade.signature, now),
         ) as found,
         staged(
             connection,
@@ -272,6 +327,7 @@ def _write(connection: Connection, result: CascadeResult, *, cascade: Cascade, n
         )
         for name in ("note_country_changes", "write_addresses", "confirm_origins", "note_origins", "recount_networks"):
             connection.exec_driver_sql(read_sql(f"transforms/{name}", dialect).statement)
+    return written
 
 
 def _address_rows(

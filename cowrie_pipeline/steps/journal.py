@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 
+from cowrie_pipeline.observability.instruments import STEP_DURATION
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.tables import step_runs
 
 __all__ = ["Entry", "journaled"]
@@ -42,16 +44,18 @@ def journaled(warehouse: Warehouse, step: str, days: DayRange | None) -> Iterato
     yield entry
     if not entry.report:
         return
-    with warehouse.begin() as connection:
+    seconds = entry.seconds
+    with counting(warehouse) as (connection, tally):
         connection.execute(
             insert(step_runs).values(
                 step=step,
                 first_day=days.first if days else None,
                 last_day=days.last if days else None,
                 started_at=started_at,
-                seconds=entry.seconds,
+                seconds=seconds,
                 report=dict(entry.report),
             )
         )
         newest = select(func.max(step_runs.c.step_run_id)).scalar_subquery()
         connection.execute(delete(step_runs).where(step_runs.c.step_run_id <= newest - _KEPT))
+        tally.observe(STEP_DURATION, seconds, step=step)

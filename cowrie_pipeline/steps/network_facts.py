@@ -9,23 +9,27 @@ Belongs here: which fact stays, and in which order networks are written.
 Does not belong here: whom to ask (enrichment/cascade.py), addresses (inventories.py), types (network_types.py).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from time import perf_counter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Table, and_, func, or_, select, update
+from sqlalchemy import Connection, CursorResult, RowMapping, Table, and_, func, or_, select, update
 
 from cowrie_pipeline.enrichment.cascade import KnownNetwork, NetworkFacts
 from cowrie_pipeline.enrichment.merge import IpType, rank, teller
 from cowrie_pipeline.enrichment.network_types import NetworkRules, NetworkType, ip_type_of
+from cowrie_pipeline.observability.instruments import OPERATION_DURATION, RECORDS_CREATED, RECORDS_UPDATED
+from cowrie_pipeline.observability.metrics import Tally
 from cowrie_pipeline.steps.network_types import classify_networks
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.tables import UtcDateTime, asn_fact_history, asn_inventory
 
-__all__ = ["incomplete_networks", "write_networks"]
+__all__ = ["NetworksWritten", "count_networks", "incomplete_networks", "write_networks"]
 
 # Each fact of a network: its column, that of its source, and what merge.py calls it.
 _FACTS = (
@@ -49,10 +53,25 @@ class _Decision:
     replaced: tuple[tuple[Any, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NetworksWritten:
+    """What became of the networks of a batch, each of which was created or met again.
+
+    `enriched` are those met again of which a fact was filled in or replaced. `says` is what those that say anything say
+    of their addresses. `milliseconds` is what writing all of them took.
+    """
+
+    created: frozenset[int] = frozenset()
+    met_again: frozenset[int] = frozenset()
+    enriched: frozenset[int] = frozenset()
+    says: Mapping[int, IpType] = field(default_factory=dict)
+    milliseconds: float = 0.0
+
+
 def write_networks(
     connection: Connection, networks: Sequence[NetworkFacts], *, rules: NetworkRules, now: datetime
-) -> dict[int, IpType]:
-    """Write what the cascade knows of networks; return what each that says anything says of its addresses.
+) -> NetworksWritten:
+    """Write what the cascade knows of networks; return what became of them.
 
     New rows come classified; those whose name changed or that have no type yet are classified again.
 
@@ -62,12 +81,13 @@ def write_networks(
         rules: of what type a network is.
         now: time of the work, UTC.
     """
+    began = perf_counter()
     kinds = {name: asn_inventory.c[name].type for name in ("asn_number", *_FACT_COLUMNS, "enrichment", *_TYPE_COLUMNS)}
     rows = (_row(network, rules, now) for network in networks)
     with staged(connection, "staged_networks", kinds | {"met_at": UtcDateTime()}, rows) as met:
-        _transform(connection, "insert_networks")
+        created = frozenset(_transform(connection, "insert_networks").scalars())
         _lock(connection, met)
-        unclassified = _replace_facts(connection, met, now)
+        unclassified, enriched = _replace_facts(connection, met, now)
         _transform(connection, "complete_networks")
         if unclassified:
             classify_networks(connection, unclassified, rules=rules, now=now)
@@ -76,7 +96,37 @@ def write_networks(
             .join(met, met.c.asn_number == asn_inventory.c.asn_number)
             .where(asn_inventory.c.asn_type.in_(_TYPES_THAT_SAY))
         )
-        return {asn: says for asn, asn_type in types if (says := ip_type_of(asn_type)) is not None}
+        says = {asn: kind for asn, asn_type in types if (kind := ip_type_of(asn_type)) is not None}
+    return NetworksWritten(
+        created=created,
+        met_again=frozenset(network.asn for network in networks) - created,
+        enriched=frozenset(enriched),
+        says=says,
+        milliseconds=(perf_counter() - began) * 1000,
+    )
+
+
+def count_networks(tally: Tally, networks: Sequence[NetworkFacts], written: NetworksWritten) -> None:
+    """Count what became of the networks of a batch.
+
+    They are written together, so that none has a duration of its own: each counts with its share of the batch's.
+    """
+    created = Counter[tuple[str | None, str | None, str | None]]()
+    updated = Counter[tuple[str | None, bool]]()
+    for network in networks:
+        source = network.organization_source or network.country_source or network.rir_source
+        if network.asn in written.created:
+            created[source, network.country, network.rir] += 1
+        else:
+            updated[source, network.asn in written.enriched] += 1
+    for (source, country, rir), number in created.items():
+        tally.count(RECORDS_CREATED, number, source=source, country=country, rir=rir)
+    for (source, is_enriched), number in updated.items():
+        update_type = "metadata_enrichment" if is_enriched else "timestamp_refresh"
+        tally.count(RECORDS_UPDATED, number, source=source, update_type=update_type)
+    share = written.milliseconds / max(1, len(written.created) + len(written.met_again))
+    tally.observe(OPERATION_DURATION, share, times=len(written.created), operation="create")
+    tally.observe(OPERATION_DURATION, share, times=len(written.met_again), operation="update")
 
 
 def incomplete_networks(connection: Connection) -> list[KnownNetwork]:
@@ -107,8 +157,8 @@ def _row(network: NetworkFacts, rules: NetworkRules, now: datetime) -> tuple[Any
     )
 
 
-def _transform(connection: Connection, name: str) -> None:
-    connection.exec_driver_sql(read_sql(f"transforms/{name}", connection.dialect.name).statement)
+def _transform(connection: Connection, name: str) -> CursorResult[Any]:
+    return connection.exec_driver_sql(read_sql(f"transforms/{name}", connection.dialect.name).statement)
 
 
 def _lock(connection: Connection, met: Table) -> None:
@@ -130,17 +180,24 @@ def _lock(connection: Connection, met: Table) -> None:
         connection.execute(select(func.count()).select_from(locked))
 
 
-def _replace_facts(connection: Connection, met: Table, now: datetime) -> list[int]:
-    """Let better sources replace facts of the networks met; return the networks that have to be classified again."""
+def _replace_facts(connection: Connection, met: Table, now: datetime) -> tuple[list[int], list[int]]:
+    """Let better sources replace facts of the networks met.
+
+    Returns the networks that have to be classified again, and those that get a fact which they had not, or another.
+    """
     unclassified = []
+    enriched = []
     decisions = []
     for row in _contested(connection, met):
         decision = _decide(row, now)
         if decision.facts != tuple(row[name] for name in _FACT_COLUMNS):
             decisions.append(decision)
         is_renamed = any(field == "organization_name" for _, field, *_ in decision.replaced)
-        if row["asn_type"] is None or row["organization_name"] is None or is_renamed:
+        is_named = row["organization_name"] is None and row["new_organization_name"] is not None
+        if row["asn_type"] is None or is_named or is_renamed:
             unclassified.append(row["asn_number"])
+        if decision.replaced or any(row[column] is None and row[f"new_{column}"] is not None for column, *_ in _FACTS):
+            enriched.append(row["asn_number"])
     replaced = [each for decision in decisions for each in decision.replaced]
     if replaced:
         kinds = {name: asn_fact_history.c[name].type for name in _HISTORY_COLUMNS}
@@ -154,19 +211,19 @@ def _replace_facts(connection: Connection, met: Table, now: datetime) -> list[in
             connection.execute(
                 update(asn_inventory).where(asn_inventory.c.asn_number == decided.c.asn_number).values(values)
             )
-    return unclassified
+    return unclassified, enriched
 
 
 def _decide(row: RowMapping, now: datetime) -> _Decision:
     """Decide which facts of a row stay and which are replaced; what is missing is not filled in here."""
     facts: list[str | None] = []
     replaced = []
-    for column, of_source, field in _FACTS:
+    for column, of_source, fact in _FACTS:
         value, source = row[column], row[of_source]
         new_value, new_source = row[f"new_{column}"], row[f"new_{of_source}"]
         if value is not None and source is None:
-            source = teller(field, value, row["enrichment"])
-        if value is not None and new_value is not None and _is_better(field, new_source, source, value == new_value):
+            source = teller(fact, value, row["enrichment"])
+        if value is not None and new_value is not None and _is_better(fact, new_source, source, value == new_value):
             if value != new_value:
                 replaced.append((row["asn_number"], column, now, value, source, new_value, new_source))
             value, source = new_value, new_source
@@ -180,22 +237,21 @@ def _is_better(field: str, new_source: str, source: str | None, confirms: bool) 
 
 
 def _contested(connection: Connection, met: Table) -> Iterator[RowMapping]:
-    """Yield the rows of networks met of which another source than before says a fact, or that want a new type.
+    """Yield the rows of networks met of which a fact is new, or said by another source, or that want a new type.
 
     Most networks are met with what is known of them, so these are few.
     """
     table = asn_inventory.c
     others = [
-        and_(table[column].is_not(None), met.c[column].is_not(None), table[source].is_distinct_from(met.c[source]))
+        and_(met.c[column].is_not(None), or_(table[column].is_(None), table[source].is_distinct_from(met.c[source])))
         for column, source, _ in _FACTS
     ]
-    named = and_(table.organization_name.is_(None), met.c.organization_name.is_not(None))
     yield from connection.execute(
         select(
             *(table[name] for name in ("asn_number", *_FACT_COLUMNS, "asn_type", "enrichment")),
             *(met.c[name].label(f"new_{name}") for name in _FACT_COLUMNS),
         )
         .join(met, met.c.asn_number == table.asn_number)
-        .where(or_(*others, named, table.asn_type.is_(None)))
+        .where(or_(*others, table.asn_type.is_(None)))
         .order_by(table.asn_number)
     ).mappings()

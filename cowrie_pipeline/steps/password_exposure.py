@@ -20,11 +20,12 @@ from cowrie_pipeline.enrichment.desk import Answers
 from cowrie_pipeline.enrichment.outcomes import Status
 from cowrie_pipeline.enrichment.sources.pwned_passwords import PwnedPasswordsSource, prefix_of, times_seen
 from cowrie_pipeline.observability.progress import OnProgress, unheard
-from cowrie_pipeline.steps.asking import AskingReport, as_day, ask, due_again_at, write_answers
+from cowrie_pipeline.steps.asking import AskingReport, as_day, ask, count_look_ups, due_again_at, write_answers
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.ledger import Ledger
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import login_attempts, password_exposure, retired_passwords
@@ -117,7 +118,8 @@ def ask_about_passwords(
         on_progress=on_progress,
     )
     for some, answers in answered:
-        with warehouse.begin(lock="password_exposure") as connection:
+        with counting(warehouse, lock="password_exposure") as (connection, tally):
+            count_look_ups(tally, enrichment.passwords, answers)
             rows = (row for prefix in some for row in _rows(prefix, by_prefix[prefix], answers, now))
             write_answers(connection, password_exposure, _COLUMNS, rows)
     return report

@@ -126,7 +126,7 @@ class RefreshReport:
     def add_addresses(self, report: InventoryReport) -> None:
         """Add what a look-up of addresses came to."""
         self.addresses += report.addresses_due
-        self.networks_created += report.networks_created
+        self.networks_created += report.stats.asn_records_created
         for service, counts in report.outcomes.items():
             self.outcomes.setdefault(service, Counter()).update(counts)
         self.remembered.update(report.cache_hits)

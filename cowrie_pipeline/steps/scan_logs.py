@@ -9,7 +9,7 @@ Does not belong here: what lines mean (cowrie/), how rows are kept (warehouse/lo
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,8 @@ from cowrie_pipeline.cowrie.sorted_files import FileTask, SortedFile, TailKeeper
 from cowrie_pipeline.cowrie.sorting import MAX_FRAGMENT_BYTES, WITHHELD_TAIL, DayLines, Letter, SortedLines, sort_lines
 from cowrie_pipeline.cowrie.text import escape_text, unescape_text
 from cowrie_pipeline.cowrie.workers import Workers, spare_cores
+from cowrie_pipeline.observability.instruments import DEAD_LETTERS, DUPLICATES_READ, EVENTS_READ, LINES_READ
+from cowrie_pipeline.observability.metrics import Tally
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.journal import journaled
@@ -46,6 +48,7 @@ from cowrie_pipeline.warehouse.log_store import (
     remove_dead_letter,
     save_file,
 )
+from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.tables import log_files
 
 __all__ = ["ScanReport", "UnreadFile", "scan_logs", "unread_files"]
@@ -156,22 +159,25 @@ def _scan(
             if record is None:
                 ahead = next(read_ahead) if file in new else None
                 try:
-                    with warehouse.begin(lock="scan") as connection:
-                        record, lines, events = _FileScan(
+                    with counting(warehouse, lock="scan") as (connection, tally):
+                        record, reading = _FileScan(
                             connection, file, settings, now, known=known, read_ahead=ahead
                         ).run()
+                        reading.count(tally)
                 except OSError as error:
                     problems.append(Problem(_name_of(file), error.strerror or str(error)))
                     continue
-                before.update(lines=lines, events=events)
+                before.update(lines=reading.lines, events=reading.events)
                 read += 1
                 done += file.size
                 on_progress(done, total)
             records.append(record)
     if read:
-        with warehouse.begin(lock="scan") as connection:
+        with counting(warehouse, lock="scan") as (connection, tally):
             joined = _join_fragments(connection, settings, now)
-            if joined:
+            tally.count(EVENTS_READ, joined.events)
+            tally.count(DUPLICATES_READ, joined.duplicates)
+            if joined.lines:
                 ids = {record.file_id for record in records}
                 records = [each for each in file_records(connection) if each.file_id in ids]
     with warehouse.read() as connection:
@@ -306,6 +312,24 @@ class _KnownEvents:
         self._days[day] = np.sort(np.concatenate([self._days[day], fingerprints]), kind="stable")
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one reading of a file, or the joining of halves, found; dead letters by reason, each line of them."""
+
+    lines: int = 0
+    events: int = 0
+    duplicates: int = 0
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
+
+    def count(self, tally: Tally) -> None:
+        """Count it, with the transaction that keeps what was read."""
+        tally.count(LINES_READ, self.lines)
+        tally.count(EVENTS_READ, self.events)
+        tally.count(DUPLICATES_READ, self.duplicates)
+        for reason, lines in self.dead_letters.items():
+            tally.count(DEAD_LETTERS, lines, reason=reason)
+
+
 class _NotForeignError(Exception):
     """A file that looked like no Cowrie log at all has an event after all."""
 
@@ -332,8 +356,8 @@ class _FileScan:
         self._known = known
         self._keeps_all_dead_letters = False
 
-    def run(self) -> tuple[FileRecord, int, int]:
-        """Read what is new; return the file's record, and how many lines and events of it are new.
+    def run(self) -> tuple[FileRecord, _Reading]:
+        """Read what is new; return the file's record, and what of it is new.
 
         Raises:
             OSError: the file cannot be read.
@@ -352,7 +376,7 @@ class _FileScan:
         self._known.end(self._connection)
         return done
 
-    def _read(self, head: Head, known: FileRecord | None) -> tuple[FileRecord, int, int]:
+    def _read(self, head: Head, known: FileRecord | None) -> tuple[FileRecord, _Reading]:
         if known is not None and known.is_foreign:
             self._take_back(known)
         if known is not None:
@@ -372,17 +396,17 @@ class _FileScan:
         )
         ahead = self._read_ahead
         if ahead is not None and ahead.head == head:
-            self._keep(ahead.blocks, record)
+            dead_letters = self._keep(ahead.blocks, record)
             self._end(record, ahead.position, ahead.tail, ahead.damage)
-            return record, record.lines, record.events
+            return record, _Reading(record.lines, record.events, record.duplicates, dead_letters)
         with open_content(self._file.path) as reader:
             return self._continue(TailKeeper(reader), reader, head, record)
 
     def _continue(
         self, stream: TailKeeper, reader: ContentReader, head: Head, record: FileRecord
-    ) -> tuple[FileRecord, int, int]:
+    ) -> tuple[FileRecord, _Reading]:
         """Read from where `stream` is to its end."""
-        lines, events = record.lines, record.events
+        lines, events, duplicates = record.lines, record.events, record.duplicates
         beginning = self._take_back_fragment(record)
         record.path = _name_of(self._file)
         record.size, record.modified_ns, record.read_at = self._file.size, self._file.modified_ns, self._now
@@ -399,16 +423,20 @@ class _FileScan:
         )
         if in_counted_line:
             blocks = _without_counted_line(blocks)
-        self._keep((sort_lines(block, hash_passwords=self._hash_passwords) for block in blocks), record)
+        dead_letters = self._keep((sort_lines(block, hash_passwords=self._hash_passwords) for block in blocks), record)
         self._end(record, stream.position, stream.tail, reader.damage)
-        return record, record.lines - lines, record.events - events
+        return record, _Reading(
+            record.lines - lines, record.events - events, record.duplicates - duplicates, dead_letters
+        )
 
-    def _keep(self, blocks: Iterable[SortedLines], record: FileRecord) -> None:
+    def _keep(self, blocks: Iterable[SortedLines], record: FileRecord) -> Mapping[str, int]:
+        """Keep what was read; return the lines that are new dead letters, by reason."""
         save_file(self._connection, record)
         keeper = _LineKeeper(self._connection, record, self._now, self._known, keep_all=self._keeps_all_dead_letters)
         for lines in blocks:
             keeper.take(lines)
         keeper.finish()
+        return keeper.dead_letters
 
     def _end(self, record: FileRecord, position: int, tail: bytes, damage: str | None) -> None:
         """Note where reading ended."""
@@ -517,6 +545,7 @@ class _LineKeeper:
         self._letters: list[DeadLetter] = []
         self._letter_lines = 0
         self._days = Counter[date]()
+        self.dead_letters = Counter[str]()
 
     def take(self, lines: SortedLines) -> None:
         """Take in the lines of the block that follows."""
@@ -643,6 +672,8 @@ class _LineKeeper:
         assert self._record.file_id is not None  # noqa: S101 - saved before its lines are read
         add_dead_letters(self._connection, self._record.file_id, self._record.path, new, self._now)
         added = sum(letter.lines for letter in new)
+        for letter in new:
+            self.dead_letters[letter.reason] += letter.lines
         self._record.dead_letters += added
         self._record.duplicates += self._letter_lines - added
         self._letters, self._letter_lines = [], 0
@@ -652,13 +683,13 @@ def _added(counts: dict[str, int] | None, more: Counter[str]) -> dict[str, int]:
     return dict(sorted((Counter(counts or {}) + more).items()))
 
 
-def _join_fragments(connection: Connection, settings: Settings, now: datetime) -> int:
-    """Join lines that log rotation split over two files; return how many were joined.
+def _join_fragments(connection: Connection, settings: Settings, now: datetime) -> _Reading:
+    """Join lines that log rotation split over two files; return how many were joined, and what they turned out to be.
 
     The first half ends one file and the second begins another. They belong together if they are one event, and its
     time is where the files meet.
     """
-    joined = 0
+    joined = events = duplicates = 0
     with_tails, with_heads = fragment_owners(connection)
     # the half that follows most closely comes first: pieces further on may fit by chance
     with_heads.sort(key=lambda record: record.first_event_at or datetime.max.replace(tzinfo=UTC))
@@ -677,9 +708,12 @@ def _join_fragments(connection: Connection, settings: Settings, now: datetime) -
             if is_copy and not _is_known(connection, line, time):
                 continue
             kept = without_password(line) if settings.hash_passwords else line
+            counted = one.events, one.duplicates
             _account_for_joined(connection, one, other, line=line, kept=kept, time=time, now=now)
             joined += 1
-    return joined
+            events += one.events - counted[0]
+            duplicates += one.duplicates - counted[1]
+    return _Reading(joined, events, duplicates)
 
 
 def _is_known(connection: Connection, line: bytes, time: datetime) -> bool:

@@ -29,6 +29,7 @@ class HybridCache:
         found = self._database.get_many(service, keys)
         missing = [key for key in keys if key not in found or not found[key].status.is_answer]
         on_disk = self._disk.get_many(service, missing)
+        self._database.note_disk(hits=len(on_disk), misses=len(missing) - len(on_disk))
         if not on_disk:
             return found
         known = self._database.back_fill(list(on_disk.values()))

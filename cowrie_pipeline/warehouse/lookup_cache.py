@@ -27,8 +27,11 @@ from cowrie_pipeline.cowrie.workers import without_collector
 from cowrie_pipeline.enrichment.backoff import ask_again_at, is_failure
 from cowrie_pipeline.enrichment.clock import utc_now
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
+from cowrie_pipeline.observability.instruments import CACHE_REQUESTS, LOOKUP_DURATION
+from cowrie_pipeline.observability.metrics import Tally
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import enrichment_cache
@@ -91,6 +94,7 @@ class WarehouseCache:
         self._guard = Lock()
         self._found: dict[str, list[list[str]]] = defaultdict(list)
         self._misses: Counter[str] = Counter()
+        self._on_disk: Counter[str] = Counter()
 
     def get_many(self, service: str, keys: Sequence[str]) -> Mapping[str, Outcome]:
         """Return the last outcome of each key that has one, due or not."""
@@ -144,7 +148,7 @@ class WarehouseCache:
         """
         if not outcomes:
             return
-        with self._warehouse.begin(lock=LOCK) as connection:
+        with counting(self._warehouse, lock=LOCK) as (connection, tally):
             for some in _each_key_once(outcomes):
                 with _staged(connection, _with_failures(connection, some)):
                     connection.exec_driver_sql(read_sql("transforms/keep_outcomes", connection.dialect.name).statement)
@@ -158,7 +162,9 @@ class WarehouseCache:
                     failures=sum(not outcome.status.is_answer for outcome in stored),
                     latency_ms=sum(outcome.latency_ms or 0.0 for outcome in stored),
                 )
-            self._write_reads(connection)
+                took = (outcome.latency_ms for outcome in stored if outcome.latency_ms is not None)
+                tally.observe_all(LOOKUP_DURATION, took, service=service)
+            self._write_reads(connection, tally)
 
     def back_fill(self, outcomes: Sequence[Outcome]) -> Mapping[tuple[str, str], Outcome]:
         """Take in answers that were kept elsewhere, with their age; return what is known now, by service and key.
@@ -178,16 +184,23 @@ class WarehouseCache:
                 known |= {(service, key): outcome for key, outcome in found.items()}
         return known
 
+    def note_disk(self, *, hits: int, misses: int) -> None:
+        """Take note of what was found in files of what the database did not have; written with the reads."""
+        with self._guard:
+            self._on_disk.update(hit=hits, miss=misses)
+
     def flush(self) -> None:
         """Write how often outcomes were read since the last time."""
         if self._found or self._misses:
-            with self._warehouse.begin(lock=LOCK) as connection:
-                self._write_reads(connection)
+            with counting(self._warehouse, lock=LOCK) as (connection, tally):
+                self._write_reads(connection, tally)
 
-    def _write_reads(self, connection: Connection) -> None:
+    def _write_reads(self, connection: Connection, tally: Tally) -> None:
         with self._guard:
-            found, misses = self._found, self._misses
-            self._found, self._misses = defaultdict(list), Counter()
+            found, misses, on_disk = self._found, self._misses, self._on_disk
+            self._found, self._misses, self._on_disk = defaultdict(list), Counter(), Counter()
+        for result, number in on_disk.items():
+            tally.count(CACHE_REQUESTS, number, layer="disk", result=result)
         for service in sorted(found.keys() | misses.keys()):
             times = Counter(chain.from_iterable(found.get(service, ())))
             for number in sorted(set(times.values())):
@@ -199,6 +212,8 @@ class WarehouseCache:
                     ).bindparams(_keys(connection, keys), bindparam("service", service), bindparam("number", number))
                 )
             self._count(connection, service, hits=times.total(), misses=misses[service])
+            tally.count(CACHE_REQUESTS, times.total(), layer="database", result="hit")
+            tally.count(CACHE_REQUESTS, misses[service], layer="database", result="miss")
 
     def _count(self, connection: Connection, service: str, **counts: float) -> None:
         """Add to the day's statistics of a service."""

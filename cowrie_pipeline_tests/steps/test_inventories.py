@@ -91,7 +91,7 @@ def test_sessions_make_the_rows_of_addresses_and_the_cascade_fills_them(warehous
     assert (network["organization_name"], network["organization_source"]) == ("Network 15169", "maxmind")
     assert (network["unique_ip_count"], network["first_seen"]) == (1, row["first_seen"])
     assert history_of(warehouse) == [(15169, NOW, NOW, "maxmind")]
-    assert (report.addresses_due, report.networks_met, report.networks_created) == (1, 1, 1)
+    assert (report.addresses_due, report.stats.asn_unique_seen, report.stats.asn_records_created) == (1, 1, 1)
     assert report.days == {date(2026, 3, 9): DayInventory(addresses=1, networks=1, states={"complete": 1})}
 
 

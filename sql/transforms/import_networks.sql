@@ -2,6 +2,7 @@
 -- reads: staged_imported_networks
 --
 -- Nobody knows where the earlier system had it from: the source `imported` is worth less than any other.
+-- Returns those that are new or got a fact.
 INSERT INTO asn_inventory (
     asn_number, organization_name, organization_source, organization_country, organization_country_source,
     rir_registry, rir_registry_source, created_at, updated_at
@@ -35,3 +36,4 @@ ON CONFLICT (asn_number) DO UPDATE SET
 WHERE (asn_inventory.organization_name IS NULL AND excluded.organization_name IS NOT NULL)
    OR (asn_inventory.organization_country IS NULL AND excluded.organization_country IS NOT NULL)
    OR (asn_inventory.rir_registry IS NULL AND excluded.rir_registry IS NOT NULL)
+RETURNING asn_number

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, select
 
 from cowrie_pipeline.observability.progress import progress_of
 from cowrie_pipeline.orchestration.assets.shared import BACKFILL, OWNERS, RETRY, describe_days, typed_failures
-from cowrie_pipeline.orchestration.metadata import preview, table_metadata, table_of
+from cowrie_pipeline.orchestration.metadata import preview, stats_metadata, table_metadata, table_of
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.pools import CASCADE
 from cowrie_pipeline.orchestration.reports import report_metadata
@@ -78,8 +78,7 @@ def describe_inventories_op(
     days = day_range(context)
     common = {
         "addresses_due": report.addresses_due,
-        "networks_met": report.networks_met,
-        "networks_created": report.networks_created,
+        **stats_metadata(report.stats),
         "look_ups": report.outcomes,
         "cache_hits": report.cache_hits,
         "not_asked": pipeline.enrichment.not_asked,

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from cowrie_pipeline.observability.progress import progress_of
 from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY, typed_failures
-from cowrie_pipeline.orchestration.metadata import preview, table_metadata
+from cowrie_pipeline.orchestration.metadata import preview, stats_metadata, table_metadata
 from cowrie_pipeline.orchestration.pools import CASCADE
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.journal import journaled
@@ -84,8 +84,7 @@ def build_stale_enrichment() -> dg.AssetsDefinition:
                 **table_metadata(ip_inventory, _LINEAGE),
                 "dagster/row_count": report.addresses_due,
                 "still_due": still_due,
-                "networks_met": report.networks_met,
-                "networks_created": report.networks_created,
+                **stats_metadata(report.stats),
                 "look_ups": report.outcomes,
                 "cache_hits": report.cache_hits,
                 "not_asked": pipeline.enrichment.not_asked,

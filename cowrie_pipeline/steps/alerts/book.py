@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from cowrie_pipeline.observability.instruments import ALERTS_SENT
 from cowrie_pipeline.settings import ReceiverSettings
 from cowrie_pipeline.steps.alerts.message import Message, message_of
 from cowrie_pipeline.steps.alerts.model import (
@@ -28,6 +29,7 @@ from cowrie_pipeline.steps.alerts.rules import settle
 from cowrie_pipeline.steps.checks import Severity
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.tables import alert_incidents, alert_outbox, alert_recoveries
 
 __all__ = [
@@ -210,9 +212,10 @@ def claim_message(warehouse: Warehouse, receivers: Iterable[str], *, now: dateti
     return Claimed(row.message_id, row.incident_id, row.receiver, row.message, row.attempts + 1)
 
 
-def delivered(warehouse: Warehouse, claimed: Claimed, *, now: datetime) -> None:
-    """Write down that a message has arrived."""
-    with warehouse.begin(lock=_LOCK) as connection:
+def delivered(warehouse: Warehouse, claimed: Claimed, *, kind: str, now: datetime) -> None:
+    """Write down that a message has arrived at a receiver of that kind."""
+    with counting(warehouse, lock=_LOCK) as (connection, tally):
+        tally.count(ALERTS_SENT, receiver=kind, severity=str(claimed.message["severity"]))
         connection.execute(
             update(alert_outbox)
             .where(alert_outbox.c.message_id == claimed.message_id)

@@ -66,6 +66,6 @@ def deliver(
                 )
                 report.errors[claimed.receiver] = str(error)
             else:
-                delivered(warehouse, claimed, now=clock())
+                delivered(warehouse, claimed, kind=by_name[claimed.receiver].kind, now=clock())
                 report.delivered += 1
     return report

@@ -8,6 +8,7 @@ Nothing here replaces what is known already: a row that is there stays, and gain
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,13 +16,16 @@ from sqlalchemy import BigInteger, Connection, Date, Table, Text, delete, insert
 
 from cowrie_pipeline.cowrie.fold import SessionDayRow
 from cowrie_pipeline.enrichment.bogons import is_bogon
+from cowrie_pipeline.enrichment.cascade import NetworkFacts
 from cowrie_pipeline.enrichment.documents import Document
 from cowrie_pipeline.enrichment.merge import AddressFacts
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
+from cowrie_pipeline.observability.metrics import Tally
 from cowrie_pipeline.steps.inventories import encoded
 from cowrie_pipeline.steps.legacy.documents import named_organization
 from cowrie_pipeline.steps.legacy.rows import LegacyAddress, LegacyFile, LegacyNetwork, LegacySession
+from cowrie_pipeline.steps.network_facts import NetworksWritten, count_networks
 from cowrie_pipeline.warehouse.bulk import analyze, staged
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.tables import (
@@ -99,10 +103,12 @@ class _Network(NamedTuple):
     registry: str | None = None
 
 
-def write_networks(connection: Connection, source: str, networks: Sequence[LegacyNetwork], now: datetime) -> None:
-    """Write networks of an earlier database."""
+def write_networks(
+    connection: Connection, source: str, networks: Sequence[LegacyNetwork], now: datetime, tally: Tally
+) -> None:
+    """Write networks of an earlier database, and count them."""
     _keep_documents(connection, (each.legacy_document for each in networks))
-    _insert_networks(connection, (_Network(n.asn, n.organization, n.country, n.registry) for n in networks), now)
+    _insert_networks(connection, (_Network(n.asn, n.organization, n.country, n.registry) for n in networks), now, tally)
     _record(
         connection,
         source,
@@ -111,7 +117,9 @@ def write_networks(connection: Connection, source: str, networks: Sequence[Legac
     )
 
 
-def write_addresses(connection: Connection, source: str, addresses: Sequence[LegacyAddress], now: datetime) -> None:
+def write_addresses(
+    connection: Connection, source: str, addresses: Sequence[LegacyAddress], now: datetime, tally: Tally
+) -> None:
     """Write addresses of an earlier database, the networks they name before them."""
     _keep_documents(connection, (each.legacy_document for each in addresses))
     _insert_networks(
@@ -122,6 +130,7 @@ def write_addresses(connection: Connection, source: str, addresses: Sequence[Leg
             if each.believed.asn is not None
         ),
         now,
+        tally,
     )
     rows = (
         _address_row(
@@ -149,7 +158,9 @@ def _names_it(address: LegacyAddress) -> bool:
     return address.asn_source != IMPORTED
 
 
-def write_sessions(connection: Connection, source: str, sessions: Sequence[LegacySession], now: datetime) -> None:
+def write_sessions(
+    connection: Connection, source: str, sessions: Sequence[LegacySession], now: datetime, tally: Tally
+) -> None:
     """Write sessions of an earlier database: networks, addresses, sessions, their days, and where they came from.
 
     One that was imported before is left as it is; one that logs have given already only leaves a trace.
@@ -166,7 +177,7 @@ def write_sessions(connection: Connection, source: str, sessions: Sequence[Legac
         connection.exec_driver_sql(read_sql("transforms/match_imports", dialect).statement)
         _keep_documents(connection, (each.legacy_document for each in sessions))
         _keep_documents(connection, (each.document for each in sessions if each.basis is not None))
-        _insert_networks(connection, _networks_of(sessions), now)
+        _insert_networks(connection, _networks_of(sessions), now, tally)
         _insert_addresses(connection, _addresses_of(sessions, now))
         # what another earlier database gave is there already, and has its day
         wanted = select(imports.c.import_key).where(imports.c.gave_way_to.is_(None))
@@ -325,8 +336,8 @@ def _address_row(
     )
 
 
-def _insert_networks(connection: Connection, networks: Iterable[_Network], now: datetime) -> None:
-    """Insert networks, of each what the first that says something says."""
+def _insert_networks(connection: Connection, networks: Iterable[_Network], now: datetime, tally: Tally) -> None:
+    """Insert networks, of each what the first that says something says, and count those that are new or get a fact."""
     found: dict[int, _Network] = {}
     for each in networks:
         before = found.get(each.asn, _Network(each.asn))
@@ -337,8 +348,29 @@ def _insert_networks(connection: Connection, networks: Iterable[_Network], now: 
             before.registry or each.registry,
         )
     kinds = {name: asn_inventory.c[name].type for name in _NETWORK_COLUMNS} | {"met_at": UtcDateTime()}
-    with staged(connection, "staged_imported_networks", kinds, ((*each, now) for each in found.values())):
-        connection.exec_driver_sql(read_sql("transforms/import_networks", connection.dialect.name).statement)
+    began = perf_counter()
+    rows = ((*each, now) for each in found.values())
+    with staged(connection, "staged_imported_networks", kinds, rows) as met:
+        known = set(
+            connection.execute(
+                select(asn_inventory.c.asn_number).join(met, met.c.asn_number == asn_inventory.c.asn_number)
+            ).scalars()
+        )
+        changed = connection.exec_driver_sql(
+            read_sql("transforms/import_networks", connection.dialect.name).statement
+        ).scalars()
+        enriched = known.intersection(changed)
+    networks_found = [
+        NetworkFacts(each.asn, organization_source="imported", country=each.country, rir=each.registry)
+        for each in found.values()
+    ]
+    written = NetworksWritten(
+        created=frozenset(found.keys() - known),
+        met_again=frozenset(known),
+        enriched=frozenset(enriched),
+        milliseconds=(perf_counter() - began) * 1000,
+    )
+    count_networks(tally, networks_found, written)
 
 
 def _insert_addresses(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
