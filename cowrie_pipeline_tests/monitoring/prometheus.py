@@ -7,7 +7,7 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,15 +38,6 @@ def free_port() -> int:
         return port
 
 
-def wait_until(holds: Callable[[], bool], what: str, process: subprocess.Popen[Any], log: Path) -> None:
-    """Wait until something holds, for as long as the process lives."""
-    until = monotonic() + _PATIENCE_SECONDS
-    while not holds():
-        assert process.poll() is None, f"ended with {process.returncode}: {log.read_text()[-2000:]}"
-        assert monotonic() < until, f"expected {what}: {log.read_text()[-2000:]}"
-        sleep(0.1)
-
-
 @dataclass(frozen=True)
 class Prometheus:
     """A server that runs."""
@@ -62,6 +53,21 @@ class Prometheus:
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{expression}: {json.load(error)['error']}") from None
         return result
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until a query has an answer."""
+        until = monotonic() + _PATIENCE_SECONDS
+        while not self.query(expression):
+            assert monotonic() < until, f"expected an answer to {expression}"
+            sleep(0.2)
+
+    def is_ready(self) -> bool:
+        """Whether the server answers queries yet."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):
+                return True
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
 
 
 @contextmanager
@@ -90,17 +96,11 @@ def open_prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
         )
     prometheus = Prometheus(f"http://127.0.0.1:{port}")
     try:
-        wait_until(lambda: _is_ready(prometheus.url), "a server that is ready", process, log)
-        wait_until(lambda: bool(prometheus.query("up == 1")), f"a scrape of {target}", process, log)
+        while not prometheus.is_ready():
+            assert process.poll() is None, f"ended with {process.returncode}: {log.read_text()[-2000:]}"
+            sleep(0.1)
+        prometheus.wait_for("up == 1")
         yield prometheus
     finally:
         process.terminate()
         process.wait(timeout=30)
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/-/ready", timeout=5):
-            return True
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import sleep
 
 import pytest
 
@@ -30,7 +29,7 @@ def logged(day: datetime, addresses: tuple[str, ...]) -> bytes:
         lines.append(event_line("cowrie.session.connect", at, protocol=protocol, dst_port=22, **common))
         lines.append(event_line("cowrie.login.failed", at, username="root", password="1234", **common))
         lines.append(event_line("cowrie.session.closed", at + timedelta(seconds=9), duration=9.0, **common))
-    return log([*lines, lines[0], b'{"eventid": "cowrie.login.fai'])
+    return log([*lines, lines[0], f'{{"eventid": "cowrie.login.fai{day:%d}'.encode()])
 
 
 @contextmanager
@@ -68,6 +67,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> I
         )
         variables = world.environment | {
             "COWRIE_OFFLINE": "false",
+            "COWRIE_PWNED_PASSWORDS_ENABLED": "false",
             "COWRIE_LOGS": str(logs),
             "COWRIE_METRICS_SECONDS": "0.5",
             "COWRIE_ALERTS_FILE": str(folder / "alerts.toml"),
@@ -82,11 +82,12 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> I
             served_metrics(folder, variables) as target,
             open_prometheus(folder / "prometheus", target) as prometheus,
         ):
-            sleep(2)
             run(TODAY - timedelta(days=2), PUBLIC[:3])
             run(TODAY - timedelta(days=1), PUBLIC)
             cowrie_pipeline(folder, "alerts", "send", **variables)
-            sleep(3)
+            # gauges are kept for a while, and a rate wants two samples
+            prometheus.wait_for('cowrie_snapshots{basis="observed"} and on () sum(cowrie_sessions) == 18')
+            prometheus.wait_for("increase(cowrie_alerts_sent_total[1d])")
             yield prometheus
 
 
