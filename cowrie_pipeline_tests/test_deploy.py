@@ -104,9 +104,11 @@ def test_a_service_runs_what_the_project_installs_and_as_its_own_user() -> None:
                 assert (ROOT / argument.removeprefix(f"{INSTALLED}/")).exists()
 
 
-def test_the_web_page_listens_on_this_machine_alone() -> None:
-    unit = (DEPLOY / "systemd" / "cowrie-pipeline-webserver.service").read_text(encoding="utf-8")
-    assert "--host 127.0.0.1 " in unit
+@pytest.mark.parametrize("name", ["webserver", "metrics"])
+def test_what_is_served_is_served_to_this_machine_alone(name: str) -> None:
+    unit = (DEPLOY / "systemd" / f"cowrie-pipeline-{name}.service").read_text(encoding="utf-8")
+    started = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    assert "--host 127.0.0.1" in started
 
 
 def test_what_the_example_of_settings_sets_or_offers_is_known() -> None:
