@@ -30,6 +30,8 @@ from benchmarks.made_sessions import LOOKED_UP_AT, MadePlan, fill_sessions
 from cowrie_pipeline.enrichment.build import build_enrichment
 from cowrie_pipeline.enrichment.network_types import read_network_rules
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
+from cowrie_pipeline.observability.telemetry import flush_telemetry, set_up_telemetry
+from cowrie_pipeline.observability.tracing import run_span
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.asn_inventory_build import build_asn_inventory
 from cowrie_pipeline.steps.asn_session_counts import count_sessions
@@ -75,13 +77,16 @@ def _open_log(path: Path) -> BinaryIO:
     return path.open("rb", buffering=_READ_AT_ONCE)
 
 
-def load(*, url: str, logs: str, telemetry: bool = True) -> Numbers:
-    """Read logs and make the sessions of all their days."""
-    warehouse = Warehouse(url, counts=telemetry)
+def load(*, url: str, logs: str, counts: bool = True, collector: str | None = None) -> Numbers:
+    """Read logs and make the sessions of all their days; spans and metrics go to a collector if there is one."""
+    warehouse = Warehouse(url, counts=counts)
+    set_up_telemetry(Settings(otlp_endpoint=collector))
     started, cpu_before = perf_counter(), _cpu_seconds()
-    scan = scan_logs(warehouse, [logs], settings=Settings(), now=_NOW)
-    scanned = perf_counter()
-    load_days(warehouse, _ALL_DAYS, now=_NOW)
+    with run_span("load"):
+        scan = scan_logs(warehouse, [logs], settings=Settings(), now=_NOW)
+        scanned = perf_counter()
+        load_days(warehouse, _ALL_DAYS, now=_NOW)
+    flush_telemetry()
     ended, cpu_after = perf_counter(), _cpu_seconds()
     with warehouse.read() as connection:
         sessions = connection.execute(select(func.count()).select_from(session_summaries)).scalar_one()
@@ -133,9 +138,21 @@ def read_geoip(*, geoip: str, addresses: str) -> Numbers:
     return {"seconds": seconds, "addresses": len(asked)}
 
 
-def enrich(*, url: str, geoip: str, resolver: str | None, max_in_flight: int, telemetry: bool = True) -> Numbers:
-    """Look up every address of all days and write both inventories; by Team Cymru if there is a resolver."""
-    warehouse = Warehouse(url, counts=telemetry)
+def enrich(
+    *,
+    url: str,
+    geoip: str,
+    resolver: str | None,
+    max_in_flight: int,
+    counts: bool = True,
+    collector: str | None = None,
+) -> Numbers:
+    """Look up every address of all days and write both inventories; by Team Cymru if there is a resolver.
+
+    Spans and metrics go to a collector if there is one.
+    """
+    warehouse = Warehouse(url, counts=counts)
+    set_up_telemetry(Settings(otlp_endpoint=collector))
     settings = Settings(
         geoip_dir=Path(geoip),
         cymru_enabled=resolver is not None,
@@ -146,7 +163,9 @@ def enrich(*, url: str, geoip: str, resolver: str | None, max_in_flight: int, te
     with build_enrichment(settings, {}, WarehouseAllowance(warehouse)) as enrichment:
         cascade, ledger = enrichment.cascade, WarehouseCache(warehouse, day=_NOW.date())
         started, cpu_before = perf_counter(), _cpu_seconds()
-        report = enrich_addresses(warehouse, cascade, _ALL_DAYS, ledger=ledger, now=_NOW)
+        with run_span("enrich"):
+            report = enrich_addresses(warehouse, cascade, _ALL_DAYS, ledger=ledger, now=_NOW)
+        flush_telemetry()
         seconds, cpu_seconds = perf_counter() - started, _cpu_seconds() - cpu_before
     with warehouse.read() as connection:
         known = select(func.count()).select_from(ip_inventory).where(ip_inventory.c.current_asn.is_not(None))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from cowrie_pipeline.cli.console import print_error, print_json, print_line, print_table, show_progress
 from cowrie_pipeline.cli.database import open_warehouse
+from cowrie_pipeline.enrichment.build import network_rules_of
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.import_legacy import ImportReport, import_legacy, plan_import
 from cowrie_pipeline.warehouse.engine import WarehouseError, database_url
@@ -30,7 +31,12 @@ def bring_in(settings: Settings, source: str, *, dry_run: bool, batch_size: int,
             else:
                 with open_warehouse(settings) as warehouse:
                     report = import_legacy(
-                        warehouse, legacy, now=datetime.now(UTC), batch_size=batch_size, on_progress=on_progress
+                        warehouse,
+                        legacy,
+                        rules=network_rules_of(settings),
+                        now=datetime.now(UTC),
+                        batch_size=batch_size,
+                        on_progress=on_progress,
                     )
     finally:
         legacy.dispose()

@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import OperationalError
 
+from cowrie_pipeline.enrichment.network_types import NetworkRules
 from cowrie_pipeline.observability.metrics import Tally
 from cowrie_pipeline.observability.progress import ProgressListener
 from cowrie_pipeline.steps.asn_session_counts import count_sessions
@@ -166,6 +167,7 @@ def import_legacy(
     warehouse: Warehouse,
     legacy: LegacyDatabase,
     *,
+    rules: NetworkRules,
     now: datetime,
     batch_size: int = BATCH_SIZE,
     on_progress: ProgressListener = _unheard,
@@ -175,6 +177,7 @@ def import_legacy(
     Args:
         warehouse: the target; made or brought up to date first.
         legacy: the source, which is only read.
+        rules: of what type a network is.
         now: time of the work, UTC.
         batch_size: rows of one transaction.
         on_progress: is told the phase, and the rows done and to do.
@@ -188,7 +191,15 @@ def import_legacy(
         changed = False
         for part, (table, columns) in tables.items():
             copier = _Copier(
-                warehouse, legacy, source, part=part, table=table, columns=columns, now=now, batch_size=batch_size
+                warehouse,
+                legacy,
+                source,
+                part=part,
+                table=table,
+                columns=columns,
+                rules=rules,
+                now=now,
+                batch_size=batch_size,
             )
             changed |= copier.run(on_progress)
         changed |= _derive_snapshots(warehouse, legacy, now, batch_size, on_progress)
@@ -345,6 +356,7 @@ class _Copier:
         part: str,
         table: LegacyTable,
         columns: list[str] | None,
+        rules: NetworkRules,
         now: datetime,
         batch_size: int,
     ) -> None:
@@ -354,6 +366,7 @@ class _Copier:
         self._part = part
         self._table = table
         self._columns = columns
+        self._rules = rules
         self._now = now
         self._batch_size = batch_size
 
@@ -397,11 +410,11 @@ class _Copier:
     def _write(self, connection: Connection, tally: Tally, parsed: Sequence[Any]) -> None:
         digest = self._legacy.digest
         if self._part == "networks":
-            write_networks(connection, digest, parsed, self._now, tally)
+            write_networks(connection, digest, parsed, rules=self._rules, now=self._now, tally=tally)
         elif self._part == "addresses":
-            write_addresses(connection, digest, parsed, self._now, tally)
+            write_addresses(connection, digest, parsed, rules=self._rules, now=self._now, tally=tally)
         elif self._part == "sessions":
-            write_sessions(connection, digest, parsed, self._now, tally)
+            write_sessions(connection, digest, parsed, rules=self._rules, now=self._now, tally=tally)
         else:
             write_files(connection, digest, parsed)
 

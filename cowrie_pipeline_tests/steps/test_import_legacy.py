@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine, func, inspect, select
 
+from cowrie_pipeline.enrichment.cascade import NetworkFacts
+from cowrie_pipeline.enrichment.network_types import read_network_rules
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import Severity, all_checks
 from cowrie_pipeline.steps.import_legacy import ImportReport, import_legacy, plan_import
+from cowrie_pipeline.steps.network_facts import write_networks
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError, database_url
 from cowrie_pipeline.warehouse.legacy_database import LegacyDatabase
 from cowrie_pipeline.warehouse.tables import (
+    asn_fact_history,
     asn_inventory,
     enrichment_cache,
     enrichment_documents,
@@ -44,6 +48,7 @@ from cowrie_pipeline_tests.steps.made_days import (
 from cowrie_pipeline_tests.steps.made_legacy import FIRST, KINDS, MadeLegacy, write_legacy
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+RULES = read_network_rules()
 SESSIONS = 600
 IMPORT_TABLES = (*FACT_TABLES, imported_sessions, imported_records, legacy_imports, enrichment_cache)
 
@@ -76,7 +81,7 @@ def made(small: tuple[str, MadeLegacy]) -> MadeLegacy:
 
 
 def run(warehouse: Warehouse, legacy: LegacyDatabase, **options: Any) -> ImportReport:
-    report = import_legacy(warehouse, legacy, now=options.pop("now", NOW), **options)
+    report = import_legacy(warehouse, legacy, rules=RULES, now=options.pop("now", NOW), **options)
     assert report.mismatches == ()
     return report
 
@@ -227,6 +232,42 @@ def test_what_an_earlier_database_knew_of_addresses_is_old_and_due(
     assert (network["organization_country"], network["organization_country_source"]) == ("FR", "imported")
 
 
+def test_networks_of_an_earlier_database_are_classified_and_say_what_their_addresses_are(
+    warehouse: Warehouse, source_url: str
+) -> None:
+    write_legacy(source_url, sessions=70)
+    source = create_engine(database_url(source_url))
+    with source.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE asn_inventory SET organization_name = 'Some Hosting GmbH' WHERE asn_number = 1004"
+        )
+    source.dispose()
+    legacy = opened(source_url)
+    run(warehouse, legacy, batch_size=20)
+    legacy.dispose()
+    network = one(warehouse, asn_inventory, asn_inventory.c.asn_number == 1004)
+    assert (network["organization_source"], network["asn_type"]) == ("imported", "HOSTING")
+    assert network["asn_type_basis"]
+    assert {row["asn_type"] is None for row in rows(warehouse, asn_inventory)} == {False}
+    of_network = rows(warehouse, ip_inventory, ip_inventory.c.current_asn == 1004)
+    assert {row["ip_type"] for row in of_network} == {"DATACENTER"}
+    assert {row["ip_type"] for row in rows(warehouse, ip_inventory, ip_inventory.c.current_asn == 1005)} == {None}
+    assert_checks_pass(warehouse)
+
+
+def test_an_earlier_database_fills_in_what_is_not_known_of_a_network_and_replaces_nothing(
+    warehouse: Warehouse, legacy: LegacyDatabase
+) -> None:
+    known = NetworkFacts(1004, organization="Known Ltd", organization_source="spamhaus_asndrop")
+    with warehouse.begin(lock="facts") as connection:
+        write_networks(connection, [known], rules=RULES, now=NOW)
+    run(warehouse, legacy)
+    network = one(warehouse, asn_inventory, asn_inventory.c.asn_number == 1004)
+    assert (network["organization_name"], network["organization_source"]) == ("Known Ltd", "spamhaus_asndrop")
+    assert (network["organization_country"], network["organization_country_source"]) == ("FR", "imported")
+    assert rows(warehouse, asn_fact_history) == []
+
+
 def test_documents_are_kept_once_for_each_content(warehouse: Warehouse, legacy: LegacyDatabase) -> None:
     run(warehouse, legacy)
     naming = (
@@ -282,7 +323,7 @@ def test_a_source_without_sessions_is_refused_before_anything_is_written(databas
     url = databases.empty()
     warehouse, legacy = Warehouse(url), opened(source_url)
     with pytest.raises(WarehouseError, match="has no table session_summaries"):
-        import_legacy(warehouse, legacy, now=NOW)
+        import_legacy(warehouse, legacy, rules=RULES, now=NOW)
     with warehouse.read() as connection:
         assert not inspect(connection).has_table("session_summaries")
     legacy.dispose()
@@ -307,7 +348,7 @@ def test_a_table_without_what_is_needed_is_named_with_what_is_expected(warehouse
     )
     legacy = opened(source_url)
     with pytest.raises(WarehouseError, match=r"session_summaries of .* lacks first_event_at or .*it has session_id, a"):
-        import_legacy(warehouse, legacy, now=NOW)
+        import_legacy(warehouse, legacy, rules=RULES, now=NOW)
     legacy.dispose()
 
 
@@ -315,7 +356,7 @@ def test_a_database_of_the_present_layout_is_refused(warehouse: Warehouse, sourc
     url = sources.fresh()
     legacy = opened(url)
     with pytest.raises(WarehouseError, match="has the present layout already"):
-        import_legacy(warehouse, legacy, now=NOW)
+        import_legacy(warehouse, legacy, rules=RULES, now=NOW)
     legacy.dispose()
     sources.drop(url)
 
@@ -339,7 +380,7 @@ def test_rows_that_are_not_here_any_more_are_named(warehouse: Warehouse, legacy:
     run(warehouse, legacy)
     with warehouse.begin() as connection:
         connection.exec_driver_sql("DELETE FROM imported_records WHERE part = 'files'")
-    report = import_legacy(warehouse, legacy, now=NOW)
+    report = import_legacy(warehouse, legacy, rules=RULES, now=NOW)
     assert not report.is_valid
     (mismatch,) = report.mismatches
     assert mismatch.startswith("files: ")
@@ -496,7 +537,7 @@ def test_foreign_keys_are_validated_beside_a_writer(postgres_url: str, tmp_path:
         # a writer in the middle of its work on both tables
         writer.exec_driver_sql("UPDATE session_summaries SET event_count = event_count")
         writer.exec_driver_sql("UPDATE imported_sessions SET legacy_id = legacy_id")
-        report = import_legacy(warehouse, legacy, now=NOW)
+        report = import_legacy(warehouse, legacy, rules=RULES, now=NOW)
     assert "fk_imported_sessions_session_key" in report.constraints
     with warehouse.read() as connection:
         valid = connection.exec_driver_sql(

@@ -8,7 +8,6 @@ Nothing here replaces what is known already: a row that is there stays, and gain
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,20 +17,19 @@ from cowrie_pipeline.cowrie.fold import SessionDayRow
 from cowrie_pipeline.enrichment.bogons import is_bogon
 from cowrie_pipeline.enrichment.cascade import NetworkFacts
 from cowrie_pipeline.enrichment.documents import Document
-from cowrie_pipeline.enrichment.merge import AddressFacts
+from cowrie_pipeline.enrichment.merge import AddressFacts, IpType
+from cowrie_pipeline.enrichment.network_types import NetworkRules, first_type
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.enrichment.sources.virustotal import VirusTotalSource
 from cowrie_pipeline.observability.metrics import Tally
+from cowrie_pipeline.steps import network_facts
 from cowrie_pipeline.steps.inventories import encoded
 from cowrie_pipeline.steps.legacy.documents import named_organization
 from cowrie_pipeline.steps.legacy.rows import LegacyAddress, LegacyFile, LegacyNetwork, LegacySession
-from cowrie_pipeline.steps.network_facts import NetworksWritten, count_networks
 from cowrie_pipeline.warehouse.bulk import analyze, staged
 from cowrie_pipeline.warehouse.sql_files import read_sql
 from cowrie_pipeline.warehouse.tables import (
     INET,
-    UtcDateTime,
-    asn_inventory,
     enrichment_documents,
     imported_records,
     imported_sessions,
@@ -69,7 +67,6 @@ _ADDRESS_COLUMNS = (
     "enrichment_due_at",
     "created_at",
 )
-_NETWORK_COLUMNS = ("asn_number", "organization_name", "organization_country", "rir_registry")
 _IMPORT_COLUMNS = (
     "source",
     "import_key",
@@ -104,11 +101,18 @@ class _Network(NamedTuple):
 
 
 def write_networks(
-    connection: Connection, source: str, networks: Sequence[LegacyNetwork], now: datetime, tally: Tally
+    connection: Connection,
+    source: str,
+    networks: Sequence[LegacyNetwork],
+    *,
+    rules: NetworkRules,
+    now: datetime,
+    tally: Tally,
 ) -> None:
-    """Write networks of an earlier database, and count them."""
+    """Write networks of an earlier database, each with the type that `rules` say of it."""
     _keep_documents(connection, (each.legacy_document for each in networks))
-    _insert_networks(connection, (_Network(n.asn, n.organization, n.country, n.registry) for n in networks), now, tally)
+    found = (_Network(n.asn, n.organization, n.country, n.registry) for n in networks)
+    _insert_networks(connection, found, rules=rules, now=now, tally=tally)
     _record(
         connection,
         source,
@@ -118,19 +122,26 @@ def write_networks(
 
 
 def write_addresses(
-    connection: Connection, source: str, addresses: Sequence[LegacyAddress], now: datetime, tally: Tally
+    connection: Connection,
+    source: str,
+    addresses: Sequence[LegacyAddress],
+    *,
+    rules: NetworkRules,
+    now: datetime,
+    tally: Tally,
 ) -> None:
     """Write addresses of an earlier database, the networks they name before them."""
     _keep_documents(connection, (each.legacy_document for each in addresses))
-    _insert_networks(
+    says = _insert_networks(
         connection,
         (
             _Network(each.believed.asn, named_organization(each.document) if _names_it(each) else None)
             for each in addresses
             if each.believed.asn is not None
         ),
-        now,
-        tally,
+        rules=rules,
+        now=now,
+        tally=tally,
     )
     rows = (
         _address_row(
@@ -140,6 +151,7 @@ def write_addresses(
             asn_source=each.asn_source,
             verified_at=each.verified_at,
             enriched_at=each.enriched_at,
+            says=says,
             now=now,
         )
         for each in addresses
@@ -159,7 +171,13 @@ def _names_it(address: LegacyAddress) -> bool:
 
 
 def write_sessions(
-    connection: Connection, source: str, sessions: Sequence[LegacySession], now: datetime, tally: Tally
+    connection: Connection,
+    source: str,
+    sessions: Sequence[LegacySession],
+    *,
+    rules: NetworkRules,
+    now: datetime,
+    tally: Tally,
 ) -> None:
     """Write sessions of an earlier database: networks, addresses, sessions, their days, and where they came from.
 
@@ -177,8 +195,8 @@ def write_sessions(
         connection.exec_driver_sql(read_sql("transforms/match_imports", dialect).statement)
         _keep_documents(connection, (each.legacy_document for each in sessions))
         _keep_documents(connection, (each.document for each in sessions if each.basis is not None))
-        _insert_networks(connection, _networks_of(sessions), now, tally)
-        _insert_addresses(connection, _addresses_of(sessions, now))
+        says = _insert_networks(connection, _networks_of(sessions), rules=rules, now=now, tally=tally)
+        _insert_addresses(connection, _addresses_of(sessions, says, now))
         # what another earlier database gave is there already, and has its day
         wanted = select(imports.c.import_key).where(imports.c.gave_way_to.is_(None))
         there = select(session_days.c.session_day_key)
@@ -279,7 +297,9 @@ def _networks_of(sessions: Iterable[LegacySession]) -> Iterable[_Network]:
             yield _Network(each.address_facts.asn, named_organization(each.document))
 
 
-def _addresses_of(sessions: Iterable[LegacySession], now: datetime) -> Iterable[tuple[Any, ...]]:
+def _addresses_of(
+    sessions: Iterable[LegacySession], says: Mapping[int, IpType], now: datetime
+) -> Iterable[tuple[Any, ...]]:
     """Yield the rows of sessions' addresses, each with what the first session in order that says anything says."""
     first: dict[str, LegacySession] = {}
     for each in sessions:
@@ -295,6 +315,7 @@ def _addresses_of(sessions: Iterable[LegacySession], now: datetime) -> Iterable[
             asn_source=believed.asn_source,
             verified_at=verified_at,
             enriched_at=each.enriched_at,
+            says=says,
             now=now,
         )
 
@@ -307,8 +328,10 @@ def _address_row(
     asn_source: str | None,
     verified_at: datetime | None,
     enriched_at: datetime | None,
+    says: Mapping[int, IpType],
     now: datetime,
 ) -> tuple[Any, ...]:
+    """Return the row of an address; `says` is what networks say of the type of their addresses."""
     is_known = believed != AddressFacts() or bool(document)
     written = encoded(document) if document else (None, None)
     due_at = min(enriched_at or now, now) if is_known else None
@@ -322,7 +345,7 @@ def _address_row(
         believed.city,
         believed.latitude,
         believed.longitude,
-        believed.ip_type,
+        believed.ip_type if believed.asn is None else first_type(believed.ip_type, says.get(believed.asn)),
         believed.is_scanner,
         believed.scanner_kind,
         ",".join(believed.disagreements) or None,
@@ -336,8 +359,13 @@ def _address_row(
     )
 
 
-def _insert_networks(connection: Connection, networks: Iterable[_Network], now: datetime, tally: Tally) -> None:
-    """Insert networks, of each what the first that says something says, and count those that are new or get a fact."""
+def _insert_networks(
+    connection: Connection, networks: Iterable[_Network], *, rules: NetworkRules, now: datetime, tally: Tally
+) -> Mapping[int, IpType]:
+    """Write networks, of each what the first that says something says; return what each says of its addresses.
+
+    Nobody knows where the earlier system had it from: the source `imported` is worth less than any other.
+    """
     found: dict[int, _Network] = {}
     for each in networks:
         before = found.get(each.asn, _Network(each.asn))
@@ -347,30 +375,21 @@ def _insert_networks(connection: Connection, networks: Iterable[_Network], now: 
             before.country or each.country,
             before.registry or each.registry,
         )
-    kinds = {name: asn_inventory.c[name].type for name in _NETWORK_COLUMNS} | {"met_at": UtcDateTime()}
-    began = perf_counter()
-    rows = ((*each, now) for each in found.values())
-    with staged(connection, "staged_imported_networks", kinds, rows) as met:
-        known = set(
-            connection.execute(
-                select(asn_inventory.c.asn_number).join(met, met.c.asn_number == asn_inventory.c.asn_number)
-            ).scalars()
+    facts = [
+        NetworkFacts(
+            asn,
+            organization=each.organization,
+            organization_source=IMPORTED if each.organization else None,
+            country=each.country,
+            country_source=IMPORTED if each.country else None,
+            rir=each.registry,
+            rir_source=IMPORTED if each.registry else None,
         )
-        changed = connection.exec_driver_sql(
-            read_sql("transforms/import_networks", connection.dialect.name).statement
-        ).scalars()
-        enriched = known.intersection(changed)
-    networks_found = [
-        NetworkFacts(each.asn, organization_source="imported", country=each.country, rir=each.registry)
-        for each in found.values()
+        for asn, each in sorted(found.items())
     ]
-    written = NetworksWritten(
-        created=frozenset(found.keys() - known),
-        met_again=frozenset(known),
-        enriched=frozenset(enriched),
-        milliseconds=(perf_counter() - began) * 1000,
-    )
-    count_networks(tally, networks_found, written)
+    written = network_facts.write_networks(connection, facts, rules=rules, now=now)
+    network_facts.count_networks(tally, facts, written)
+    return written.says
 
 
 def _insert_addresses(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
