@@ -16,6 +16,7 @@ from benchmarks.databases import Databases
 from benchmarks.inputs import FIRST_DAY_OF_YEAR, YEAR_DAYS, Inputs, contiguous_real_days, day_of
 from benchmarks.measure import Measured, MeasureError, run_command, run_task, serving
 from cowrie_pipeline_tests.contract import services
+from cowrie_pipeline_tests.contract.collector import take_telemetry
 from cowrie_pipeline_tests.contract.http_process import served_elsewhere
 
 __all__ = ["FIGURES", "Bench", "Row", "Skipped", "Target"]
@@ -462,24 +463,32 @@ def snapshots_and_queries(bench: Bench, dialect: str) -> Iterator[Row]:
 
 
 def cost_of_telemetry(bench: Bench, dialect: str) -> Iterator[Row]:
-    """Load logs, and enrich by MaxMind, with and without telemetry; the processor time of our own processes counts."""
+    """Load logs, and enrich by MaxMind, with and without telemetry; the processor time of our own processes counts.
+
+    With it, counts are kept in the database, and spans and metrics go to a collector on loopback; loading the SDK comes
+    before the clock starts, as all imports do.
+    """
     logs = str(bench.inputs.logs(_TELEMETRY_EVENTS, compress=False))
     visits, geoip = str(bench.inputs.visits(_ADDRESSES_TO_ENRICH)), str(bench.inputs.geoip)
 
-    def load(url: str, telemetry: bool) -> Measured:
-        return run_task("load", url=url, logs=logs, telemetry=telemetry)
+    def load(url: str, counts: bool, collector: str | None) -> Measured:
+        return run_task("load", url=url, logs=logs, counts=counts, collector=collector)
 
-    def enrich(url: str, telemetry: bool) -> Measured:
+    def enrich(url: str, counts: bool, collector: str | None) -> Measured:
         run_task("load", url=url, logs=visits)
-        return run_task("enrich", url=url, geoip=geoip, resolver=None, max_in_flight=1, telemetry=telemetry)
+        asking = {"geoip": geoip, "resolver": None, "max_in_flight": 1}
+        return run_task("enrich", url=url, **asking, counts=counts, collector=collector)
 
     for figure, work in (("load logs with telemetry", load), ("enrich by MaxMind with telemetry", enrich)):
         measured: dict[bool, list[Measured]] = {True: [], False: []}
         for number in range(2 * _TELEMETRY_ROUNDS):
             # off, on, on, off: what grows with time is on both sides
             telemetry = number % 4 in (1, 2)
-            with bench.databases.fresh(dialect) as url:
-                measured[telemetry].append(work(url, telemetry))
+            with (
+                bench.databases.fresh(dialect) as url,
+                served_elsewhere(take_telemetry, delay_seconds=0) as collector,
+            ):
+                measured[telemetry].append(work(url, telemetry, collector.url if telemetry else None))
         least = {on: min(each.result["cpu_seconds"] for each in some) for on, some in measured.items()}
         more = least[True] / least[False] - 1
         yield Row(
