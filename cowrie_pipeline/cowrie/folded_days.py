@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from cowrie_pipeline.cowrie.fold import DayFold, FoldedRows
-from cowrie_pipeline.cowrie.segments import lines_of
+from cowrie_pipeline.cowrie.segments import pieces_of_lines
 from cowrie_pipeline.cowrie.workers import Workers, without_collector
 
 __all__ = ["FoldedPiece", "Piece", "fold_pieces"]
@@ -60,5 +60,6 @@ def _fold(piece: Piece) -> bytes:
     with without_collector():
         fold = DayFold(piece.day)
         for segment in piece.segments:
-            fold.add_lines(lines_of(segment))
+            for lines in pieces_of_lines(segment):
+                fold.add_lines(lines)
         return _encode((piece.day, piece.is_last, fold.take(), fold.events_without_session))
