@@ -10,6 +10,7 @@ Does not belong here: reading files (scan_logs.py), adding events up (cowrie/fol
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import chain, groupby
@@ -32,7 +33,7 @@ from cowrie_pipeline.cowrie.workers import Workers, spare_cores, without_collect
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.imported_sessions import give_way
-from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
+from cowrie_pipeline.warehouse.bulk import analyze, checked_together, insert_rows, staged
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.log_store import days_with_events, pieces_of
 from cowrie_pipeline.warehouse.sql_files import read_sql
@@ -74,6 +75,11 @@ _DETAILS = (
     (tunnels, Tunnel._fields, "tunnels"),
     (client_keys, ClientKey._fields, "client_keys"),
 )
+# What many rows refer to. Checking each alone costs ten times its share in checking all that are there, so that is done
+# for at least so many events, as long as the other days have no more than so many times as many.
+_REFERENCES = (session_summaries.c.source_ip, *(table.c.session_key for table in (session_days, *DETAIL_TABLES)))
+_EVENTS_CHECKED_TOGETHER = 150_000
+_TIMES_AS_MANY_THERE = 4
 # Imported sessions have no lines that they could be made again from.
 _IS_OF_LINES = session_days.c.imported_from.is_(None)
 _STAGED = "staged_session_days"
@@ -186,7 +192,8 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
             )
         )
         _remove(connection, list(days))
-        counts = _write_days(connection, days, workers, addresses=addresses, now=now)
+        with checked_together(connection, _REFERENCES) if _is_much(connection, days) else nullcontext():
+            counts = _write_days(connection, days, workers, addresses=addresses, now=now)
         entangled = _link(connection, changed, DayRange(min(days), max(days)))
         _roll_up_shared(connection, touched, changed, list(days))
         give_way(connection, list(days), addresses)
@@ -215,6 +222,15 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
     if entangled:
         of_entangled = days_with_events(connection, min(entangled), max(entangled))
         _make(connection, {day: of_entangled[day][1] for day in sorted(entangled)}, workers, now)
+
+
+def _is_much(connection: Connection, days: Mapping[date, int]) -> bool:
+    """Say whether `days`, given with the number of their events, are much beside what the other days hold."""
+    events = sum(days.values())
+    if events < _EVENTS_CHECKED_TOGETHER:
+        return False
+    others = select(func.sum(loaded_days.c.events)).where(loaded_days.c.day.not_in(list(days)))
+    return int(connection.execute(others).scalar_one() or 0) <= _TIMES_AS_MANY_THERE * events
 
 
 def _remove(connection: Connection, days: list[date]) -> None:
