@@ -83,7 +83,10 @@ _TIMES_AS_MANY_THERE = 4
 # Imported sessions have no lines that they could be made again from.
 _IS_OF_LINES = session_days.c.imported_from.is_(None)
 _STAGED = "staged_session_days"
-_STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields}
+_STAGED_KEY = "session_key"
+_STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields} | {
+    _STAGED_KEY: session_summaries.c.session_key.type
+}
 # PostgreSQL finds no smallest of two JSON documents, so the counts of parts stay text until they are one.
 _PART_COLUMNS = _STAGED_COLUMNS | {"event_counts": Text()}
 
@@ -264,7 +267,7 @@ def _write_days(
     folded = fold_pieces(workers, _pieces(connection, days))
     for day, of_day in groupby(folded, key=lambda piece: piece.day):
         pieces = iter(of_day)
-        with staged(connection, _STAGED, _STAGED_COLUMNS) as sessions:
+        with staged(connection, _STAGED, _STAGED_COLUMNS, key=_STAGED_KEY) as sessions:
             first = next(pieces)
             if first.is_last:
                 insert_rows(connection, sessions, SessionDayRow._fields, first.rows.session_days)

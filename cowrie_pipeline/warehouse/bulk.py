@@ -91,7 +91,12 @@ def analyze(connection: Connection, table: Table) -> None:
 
 @contextmanager
 def staged(
-    connection: Connection, name: str, columns: Mapping[str, Any], rows: Iterable[Sequence[Any]] = ()
+    connection: Connection,
+    name: str,
+    columns: Mapping[str, Any],
+    rows: Iterable[Sequence[Any]] = (),
+    *,
+    key: str | None = None,
 ) -> Iterator[Table]:
     """Hold rows in a temporary table while set-based statements use them.
 
@@ -100,8 +105,12 @@ def staged(
         name: the temporary table's name, not used by another table.
         columns: name and type of each column.
         rows: what to put in at once; more can be added with `insert_rows`.
+        key: the column of a session's key, different in each row, if rows come in its order and are read in it. SQLite
+            keeps them in it then instead of sorting them; for PostgreSQL sorting what is sorted is little work.
     """
-    table = Table(name, MetaData(), *(Column(each, kind) for each, kind in columns.items()), prefixes=["TEMPORARY"])
+    key = key if connection.dialect.name == "sqlite" else None
+    definitions = (Column(each, kind, primary_key=each == key, autoincrement=False) for each, kind in columns.items())
+    table = Table(name, MetaData(), *definitions, prefixes=["TEMPORARY"])
     connection.execute(CreateTable(table))
     if insert_rows(connection, table, list(columns), rows):
         analyze(connection, table)
