@@ -33,7 +33,7 @@ from cowrie_pipeline.cowrie.workers import Workers, spare_cores, without_collect
 from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.imported_sessions import give_way
-from cowrie_pipeline.warehouse.bulk import analyze, checked_together, insert_rows, staged
+from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged, written_together
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.log_store import days_with_events, pieces_of
 from cowrie_pipeline.warehouse.sql_files import read_sql
@@ -75,11 +75,10 @@ _DETAILS = (
     (tunnels, Tunnel._fields, "tunnels"),
     (client_keys, ClientKey._fields, "client_keys"),
 )
-# What many rows refer to. Checking each alone costs ten times its share in checking all that are there, so that is done
-# for at least so many events, as long as the other days have no more than so many times as many.
+# What the many rows of days refer to. Days of at least so many events, which are no fewer than the other days have, are
+# written together: then checking references and filling indexes anew costs less than doing so row by row.
 _REFERENCES = (session_summaries.c.source_ip, *(table.c.session_key for table in (session_days, *DETAIL_TABLES)))
-_EVENTS_CHECKED_TOGETHER = 150_000
-_TIMES_AS_MANY_THERE = 4
+_EVENTS_WRITTEN_TOGETHER = 150_000
 # Imported sessions have no lines that they could be made again from.
 _IS_OF_LINES = session_days.c.imported_from.is_(None)
 _STAGED = "staged_session_days"
@@ -195,7 +194,7 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
             )
         )
         _remove(connection, list(days))
-        with checked_together(connection, _REFERENCES) if _is_much(connection, days) else nullcontext():
+        with written_together(connection, _REFERENCES) if _is_much(connection, days) else nullcontext():
             counts = _write_days(connection, days, workers, addresses=addresses, now=now)
         entangled = _link(connection, changed, DayRange(min(days), max(days)))
         _roll_up_shared(connection, touched, changed, list(days))
@@ -230,10 +229,10 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
 def _is_much(connection: Connection, days: Mapping[date, int]) -> bool:
     """Say whether `days`, given with the number of their events, are much beside what the other days hold."""
     events = sum(days.values())
-    if events < _EVENTS_CHECKED_TOGETHER:
+    if events < _EVENTS_WRITTEN_TOGETHER:
         return False
     others = select(func.sum(loaded_days.c.events)).where(loaded_days.c.day.not_in(list(days)))
-    return int(connection.execute(others).scalar_one() or 0) <= _TIMES_AS_MANY_THERE * events
+    return int(connection.execute(others).scalar_one() or 0) <= events
 
 
 def _remove(connection: Connection, days: list[date]) -> None:

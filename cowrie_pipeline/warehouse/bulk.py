@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Date, ForeignKeyConstraint, MetaData, Table
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import AddConstraint, CreateTable, DropConstraint, DropTable
+from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable, DropConstraint, DropIndex, DropTable
 from sqlalchemy.types import TypeEngine
 
 from cowrie_pipeline.warehouse.tables import UtcDateTime
 
-__all__ = ["analyze", "checked_together", "insert_rows", "staged"]
+__all__ = ["analyze", "insert_rows", "staged", "written_together"]
 
 _ROWS_AT_ONCE = 20_000
 # Another uses one of the tables, or owns it: then they cannot be altered.
@@ -120,24 +120,36 @@ def staged(
 
 
 @contextmanager
-def checked_together(connection: Connection, columns: Iterable[Column[Any]]) -> Iterator[None]:
-    """Check the foreign keys of `columns` when the block ends, once for all rows, if nobody else uses their tables.
+def written_together(connection: Connection, references: Iterable[Column[Any]]) -> Iterator[None]:
+    """Check foreign keys and fill indexes once, when the block ends, for all rows that it writes.
 
-    PostgreSQL checks rows one by one, which is half of its work when hundreds of thousands are written; a foreign key
-    that is put on a table is checked by one join of everything in it. They are taken off and put back in the same
-    transaction: nobody, and no crash, ever sees the database without them. Whoever wants to read the tables meanwhile
-    waits. Where that cannot be had without waiting for others, and on SQLite, rows are checked as always.
+    PostgreSQL does both row by row, which is most of its work when hundreds of thousands are written. A foreign key
+    that is put on a table is checked by one join, and an index built by sorting, of everything in the table: so this is
+    for tables that hold no more than what comes. Keys and indexes are taken off and put back in the same transaction:
+    nobody, and no crash, ever sees the database without them. Whoever wants to read the tables meanwhile waits. Where
+    they cannot be had without waiting for others, and on SQLite, rows are written as always.
+
+    Args:
+        connection: a transaction.
+        references: the columns whose foreign keys are checked together; the indexes are those of their tables.
     """
-    keys = [key.constraint for column in columns for key in column.foreign_keys if key.constraint is not None]
+    references = list(references)
+    keys = [key.constraint for column in references for key in column.foreign_keys if key.constraint is not None]
     if connection.dialect.name != "postgresql" or not _locked(connection, keys):
         yield
         return
+    # sorted: they are a set, and statements shall come in the same order every time
+    indexes = sorted((index for key in keys for index in key.table.indexes), key=lambda index: str(index.name))
     # what waits to be checked keeps a table from being altered
     connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
     for key in keys:
         connection.execute(DropConstraint(key))
+    for index in indexes:
+        connection.execute(DropIndex(index))
     connection.exec_driver_sql("SET CONSTRAINTS ALL DEFERRED")
     yield
+    for index in indexes:
+        connection.execute(CreateIndex(index))
     for key in keys:
         connection.execute(AddConstraint(key, isolate_from_table=False))
 

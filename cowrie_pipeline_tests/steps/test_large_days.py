@@ -58,13 +58,13 @@ def test_days_folded_by_other_processes_and_days_written_in_parts_are_the_same_d
     assert facts_of_a_load(databases, tmp_path, settings) == plainly
 
 
-def test_days_whose_references_are_checked_together_are_the_same_days(
+def test_days_whose_keys_and_indexes_are_filled_afterwards_are_the_same_days(
     databases: Databases, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_logs(PLAN, tmp_path)
     monkeypatch.setattr(scan_logs, "_BUFFERED_EVENTS", 200)
     plainly = facts_of_a_load(databases, tmp_path, settings)
-    monkeypatch.setattr(raw_sessions, "_EVENTS_CHECKED_TOGETHER", 1)
+    monkeypatch.setattr(raw_sessions, "_EVENTS_WRITTEN_TOGETHER", 1)
     assert facts_of_a_load(databases, tmp_path, settings) == plainly
     # a day at a time, the later ones beside those that are there
     monkeypatch.setattr(raw_sessions, "_EVENTS_TOGETHER", 1)

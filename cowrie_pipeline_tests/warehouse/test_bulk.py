@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Connection, Date, Table, Text, func, insert, 
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from cowrie_pipeline.warehouse import bulk
-from cowrie_pipeline.warehouse.bulk import analyze, checked_together, insert_rows, staged
+from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged, written_together
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.statements import with_parameters
 from cowrie_pipeline.warehouse.tables import (
@@ -254,46 +254,47 @@ def write_session(connection: Connection, key: int, address: str | None, *, atte
     insert_rows(connection, login_attempts, ["session_key", "event_at", "succeeded"], [(attempt_of, NOON, False)])
 
 
-def foreign_keys(warehouse: Warehouse) -> list[Any]:
-    """Every foreign key as the database has it; on PostgreSQL with whether all rows are known to meet it."""
+def keys_and_indexes(warehouse: Warehouse) -> list[Any]:
+    """Every foreign key and index as the database has it; on PostgreSQL with whether all rows meet the key."""
+    if warehouse.dialect == "postgresql":
+        statement = (
+            "SELECT conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE contype = 'f' "
+            "UNION ALL SELECT indexname, indexdef, true FROM pg_indexes WHERE schemaname = 'public'"
+        )
+    else:
+        statement = "SELECT name, COALESCE(sql, '') FROM sqlite_master"
     with warehouse.read() as connection:
-        if warehouse.dialect == "postgresql":
-            keys = connection.exec_driver_sql(
-                "SELECT conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE contype = 'f'"
-            )
-            return sorted(map(tuple, keys))
-        look = inspect(connection)
-        return sorted(str(key) for table in look.get_table_names() for key in look.get_foreign_keys(table))
+        return sorted(map(tuple, connection.exec_driver_sql(statement)))
 
 
-def test_references_that_are_checked_together_are_there_afterwards_as_before(warehouse: Warehouse) -> None:
-    before = foreign_keys(warehouse)
-    with warehouse.begin() as connection, checked_together(connection, REFERENCES):
+def test_keys_and_indexes_are_there_afterwards_as_before(warehouse: Warehouse) -> None:
+    before = keys_and_indexes(warehouse)
+    with warehouse.begin() as connection, written_together(connection, REFERENCES):
         write_session(connection, 1, "8.8.8.8", attempt_of=1)
-    assert foreign_keys(warehouse) == before
+    assert keys_and_indexes(warehouse) == before
     # beside what waits to be checked, too
     with warehouse.begin() as connection:
         write_session(connection, 2, None, attempt_of=2)
-        with checked_together(connection, REFERENCES):
+        with written_together(connection, REFERENCES):
             write_session(connection, 3, "9.9.9.9", attempt_of=2)
-    assert foreign_keys(warehouse) == before
+    assert keys_and_indexes(warehouse) == before
 
 
-def test_an_orphan_among_rows_checked_together_undoes_them_all(warehouse: Warehouse) -> None:
-    before = foreign_keys(warehouse)
-    with pytest.raises(IntegrityError), warehouse.begin() as connection, checked_together(connection, REFERENCES):
+def test_an_orphan_among_rows_written_together_undoes_them_all(warehouse: Warehouse) -> None:
+    before = keys_and_indexes(warehouse)
+    with pytest.raises(IntegrityError), warehouse.begin() as connection, written_together(connection, REFERENCES):
         write_session(connection, 1, "8.8.8.8", attempt_of=2)
-    assert foreign_keys(warehouse) == before
+    assert keys_and_indexes(warehouse) == before
     with warehouse.read() as connection:
         assert not connection.execute(select(session_summaries)).all()
 
 
 def test_tables_that_somebody_reads_are_not_waited_for(warehouse: Warehouse) -> None:
-    before = foreign_keys(warehouse)
+    before = keys_and_indexes(warehouse)
     with warehouse.read() as reader:
         assert not reader.execute(select(login_attempts)).all()
-        with warehouse.begin() as connection, checked_together(connection, REFERENCES):
+        with warehouse.begin() as connection, written_together(connection, REFERENCES):
             write_session(connection, 1, "8.8.8.8", attempt_of=1)
-        assert foreign_keys(warehouse) == before
-        with pytest.raises(IntegrityError), warehouse.begin() as connection, checked_together(connection, REFERENCES):
+        assert keys_and_indexes(warehouse) == before
+        with pytest.raises(IntegrityError), warehouse.begin() as connection, written_together(connection, REFERENCES):
             write_session(connection, 2, None, attempt_of=3)
