@@ -8,9 +8,11 @@ import codecs
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -23,10 +25,13 @@ __all__ = [
     "Oddities",
     "Reason",
     "decode_event",
+    "decode_together",
     "duration_ms",
     "parse_object",
     "parse_timestamp",
+    "parse_timestamps",
     "utc_text",
+    "utc_texts",
 ]
 
 _MAX_COUNTED_NAMES = 1000
@@ -96,7 +101,9 @@ def _show_bytes(error: UnicodeError) -> tuple[str, int]:
 
 codecs.register_error(_SHOW_BYTES, _show_bytes)
 
-_decode_known = msgspec.json.Decoder(AnyKnownEvent).decode
+_decoder = msgspec.json.Decoder(AnyKnownEvent)
+_decode_known, _decode_known_lines = _decoder.decode, _decoder.decode_lines
+_NOT_AS_EXPECTED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode_event(line: bytes, oddities: Oddities) -> CowrieEvent:
@@ -111,7 +118,7 @@ def decode_event(line: bytes, oddities: Oddities) -> CowrieEvent:
     """
     try:
         event: CowrieEvent = _decode_known(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _NOT_AS_EXPECTED:
         return _decode_tolerantly(line, oddities)
     # msgspec does not look at text that it skips, so invalid UTF-8 there would pass unseen
     if not line.isascii():
@@ -120,6 +127,24 @@ def decode_event(line: bytes, oddities: Oddities) -> CowrieEvent:
         except UnicodeDecodeError:
             oddities.replaced_encodings += 1
     return event
+
+
+def decode_together(lines: bytes) -> list[CowrieEvent] | None:
+    """Decode lines in one go, which takes about half the time that decoding each alone takes.
+
+    Args:
+        lines: each one object and nothing else, with newlines between them.
+
+    Returns:
+        What `decode_event` returns of each, nothing being odd; or None where some line has to be decoded alone.
+    """
+    try:
+        events: list[CowrieEvent] = _decode_known_lines(lines)
+        if not lines.isascii():
+            lines.decode()
+    except _NOT_AS_EXPECTED:
+        return None
+    return events
 
 
 def _decode_tolerantly(line: bytes, oddities: Oddities) -> CowrieEvent:
@@ -228,6 +253,25 @@ def parse_timestamp(text: str) -> datetime:
     return time
 
 
+_zone_of = attrgetter("tzinfo")
+
+
+def parse_timestamps(texts: Sequence[str]) -> list[datetime]:
+    """Return what `parse_timestamp` returns of each of one or more texts, in a fraction of the time.
+
+    Raises:
+        DeadLetterError: one of the texts is no time.
+    """
+    try:
+        times = list(map(datetime.fromisoformat, texts))
+    except ValueError:
+        pass
+    else:
+        if set(map(_zone_of, times)) == {UTC} and min(map(len, texts)) >= _MIN_TIMESTAMP_LENGTH:
+            return times
+    return list(map(parse_timestamp, texts))
+
+
 def utc_text(timestamp: str) -> str:
     """Return the UTC time of a `timestamp` field, known to be good, as `2018-05-06 17:44:05.866769`.
 
@@ -237,6 +281,22 @@ def utc_text(timestamp: str) -> str:
     if len(timestamp) == 27 and timestamp[26] == "Z" and timestamp[7] == "-" and timestamp[19] == ".":
         return f"{timestamp[:10]} {timestamp[11:26]}"
     return parse_timestamp(timestamp).isoformat(" ", "microseconds")[:26]
+
+
+_PLAIN_LENGTH = len("2018-05-06T17:44:05.866769Z\n")
+_PLAIN_PUNCTUATION = {7: "-", 10: "T", 19: ".", 26: "Z", 27: "\n"}
+
+
+def utc_texts(timestamps: Sequence[str]) -> list[str]:
+    """Return what `utc_text` returns of each of one or more texts, in a third of the time."""
+    count = len(timestamps)
+    joined = "\n".join((*timestamps, ""))
+    # all have the form of nearly every log if they have its length and its punctuation where it belongs
+    if len(joined) == count * _PLAIN_LENGTH and all(
+        joined[at::_PLAIN_LENGTH] == mark * count for at, mark in _PLAIN_PUNCTUATION.items()
+    ):
+        return joined.replace("T", " ").replace("Z", "").split("\n")[:count]
+    return list(map(utc_text, timestamps))
 
 
 def duration_ms(duration: float | str | None, milliseconds: int | None) -> int | None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from cowrie_pipeline.cowrie.fold import DayFold, FoldedRows
-from cowrie_pipeline.cowrie.segments import lines_of
+from cowrie_pipeline.cowrie.segments import pieces_of_lines
 from cowrie_pipeline.cowrie.workers import Workers, without_collector
 from cowrie_pipeline.observability.tracing import span
 
@@ -61,7 +61,8 @@ def _fold(piece: Piece) -> bytes:
     with span("fold lines", {"cowrie.day": piece.day.isoformat()}) as folding, without_collector():
         fold = DayFold(piece.day)
         for segment in piece.segments:
-            fold.add_lines(lines_of(segment))
+            for lines in pieces_of_lines(segment):
+                fold.add_lines(lines)
         rows = fold.take()
         folding.set_attribute("cowrie.session_days", len(rows.session_days))
         return _encode((piece.day, piece.is_last, rows, fold.events_without_session))

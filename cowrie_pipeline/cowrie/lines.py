@@ -4,14 +4,15 @@ Belongs here: where lines begin and end, their numbers and offsets, and the boun
 Does not belong here: what a line says (decode.py), where the bytes come from (files.py).
 """
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
 import xxhash
 
-__all__ = ["Block", "OverlongLine", "line_fingerprint", "read_blocks", "strip_line"]
+__all__ = ["Block", "OverlongLine", "line_fingerprint", "line_fingerprints", "read_blocks", "strip_line"]
 
 CHUNK_BYTES = 1024 * 1024
 _KEPT_OF_OVERLONG = 1024
@@ -74,6 +75,11 @@ def line_fingerprint(line: bytes) -> int:
     return xxhash.xxh3_64_intdigest(line)
 
 
+def line_fingerprints(lines: Iterable[bytes]) -> "array[int]":
+    """Return the fingerprint of each of several lines."""
+    return array("Q", map(xxhash.xxh3_64_intdigest, lines))
+
+
 def read_blocks(
     stream: ByteStream, *, max_line_bytes: int, number: int = 1, offset: int = 0, beginning: bytes = b""
 ) -> Iterator[Block]:
@@ -97,11 +103,11 @@ def read_blocks(
         rest = b""
         newline = chunk.rfind(b"\n")
         if newline >= 0:
-            carry += chunk[:newline]
-            for block in _bounded(bytes(carry).split(b"\n"), number, offset, max_line_bytes, skipped):
+            whole = b"".join((carry, memoryview(chunk)[:newline]))
+            for block in _bounded(whole.split(b"\n"), number, offset, max_line_bytes, skipped):
                 yield block
                 number = block.number + (len(block.lines) or 1)
-            offset += skipped + len(carry) + 1
+            offset += skipped + len(whole) + 1
             carry = bytearray(chunk[newline + 1 :])
             skipped = 0
         else:

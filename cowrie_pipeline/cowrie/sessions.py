@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 
 __all__ = ["MAX_SILENCE", "SessionDay", "link_days", "session_day_key"]
@@ -51,9 +52,16 @@ class SessionDay:
 
 def session_day_key(sensor: str, session_id: str, source: str, day: date) -> int:
     """Return the 64-bit signed key of one session's day; the key of a session is that of its first day."""
-    text = f"{sensor}\x1f{session_id}\x1f{source}\x1f{day.isoformat()}"
+    ending, beginning = _day_in_key(day)
+    text = f"{sensor}\x1f{session_id}\x1f{source}{ending}"
     digest = int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-    return (day.toordinal() % _ORDERED_DAYS << _DIGEST_BITS | digest & _DIGEST_MASK) - (1 << 63)
+    return (digest & _DIGEST_MASK) + beginning
+
+
+@lru_cache(maxsize=16)
+def _day_in_key(day: date) -> tuple[str, int]:
+    """Return what a day adds to the text that is digested, and to the digest."""
+    return f"\x1f{day.isoformat()}", (day.toordinal() % _ORDERED_DAYS << _DIGEST_BITS) - (1 << 63)
 
 
 def link_days(days: Iterable[SessionDay]) -> dict[int, int]:

@@ -10,6 +10,7 @@ Does not belong here: reading files (scan_logs.py), adding events up (cowrie/fol
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import chain, groupby
@@ -33,7 +34,7 @@ from cowrie_pipeline.observability.progress import OnProgress, unheard
 from cowrie_pipeline.observability.tracing import counts_in, span
 from cowrie_pipeline.steps.days import DAYS_TOGETHER, DayRange
 from cowrie_pipeline.steps.imported_sessions import give_way
-from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
+from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged, written_together
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.log_store import days_with_events, pieces_of
 from cowrie_pipeline.warehouse.sql_files import read_sql
@@ -76,10 +77,17 @@ _DETAILS = (
     (tunnels, Tunnel._fields, "tunnels"),
     (client_keys, ClientKey._fields, "client_keys"),
 )
+# What the many rows of days refer to. Days of at least so many events, which are no fewer than the other days have, are
+# written together: then checking references and filling indexes anew costs less than doing so row by row.
+_REFERENCES = (session_summaries.c.source_ip, *(table.c.session_key for table in (session_days, *DETAIL_TABLES)))
+_EVENTS_WRITTEN_TOGETHER = 150_000
 # Imported sessions have no lines that they could be made again from.
 _IS_OF_LINES = session_days.c.imported_from.is_(None)
 _STAGED = "staged_session_days"
-_STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields}
+_STAGED_KEY = "session_key"
+_STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields} | {
+    _STAGED_KEY: session_summaries.c.session_key.type
+}
 # PostgreSQL finds no smallest of two JSON documents, so the counts of parts stay text until they are one.
 _PART_COLUMNS = _STAGED_COLUMNS | {"event_counts": Text()}
 
@@ -192,7 +200,8 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
             )
         )
         _remove(connection, list(days))
-        counts = _write_days(connection, days, workers, addresses=addresses, now=now)
+        with written_together(connection, _REFERENCES) if _is_much(connection, days) else nullcontext():
+            counts = _write_days(connection, days, workers, addresses=addresses, now=now)
         entangled = _link(connection, changed, DayRange(min(days), max(days)))
         _roll_up_shared(connection, touched, changed, list(days))
         give_way(connection, list(days), addresses)
@@ -221,6 +230,15 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
     if entangled:
         of_entangled = days_with_events(connection, min(entangled), max(entangled))
         _make(connection, {day: of_entangled[day][1] for day in sorted(entangled)}, workers, now)
+
+
+def _is_much(connection: Connection, days: Mapping[date, int]) -> bool:
+    """Say whether `days`, given with the number of their events, are much beside what the other days hold."""
+    events = sum(days.values())
+    if events < _EVENTS_WRITTEN_TOGETHER:
+        return False
+    others = select(func.sum(loaded_days.c.events)).where(loaded_days.c.day.not_in(list(days)))
+    return int(connection.execute(others).scalar_one() or 0) <= events
 
 
 def _remove(connection: Connection, days: list[date]) -> None:
@@ -254,7 +272,7 @@ def _write_days(
     folded = fold_pieces(workers, _pieces(connection, days))
     for day, of_day in groupby(folded, key=lambda piece: piece.day):
         pieces = iter(of_day)
-        with staged(connection, _STAGED, _STAGED_COLUMNS) as sessions:
+        with staged(connection, _STAGED, _STAGED_COLUMNS, key=_STAGED_KEY) as sessions:
             first = next(pieces)
             if first.is_last:
                 insert_rows(connection, sessions, SessionDayRow._fields, first.rows.session_days)

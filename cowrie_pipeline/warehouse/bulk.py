@@ -10,16 +10,19 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Column, Connection, Date, MetaData, Table
-from sqlalchemy.schema import CreateTable, DropTable
+from sqlalchemy import Column, Connection, Date, ForeignKeyConstraint, MetaData, Table
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable, DropConstraint, DropIndex, DropTable
 from sqlalchemy.types import TypeEngine
 
 from cowrie_pipeline.observability.tracing import span
 from cowrie_pipeline.warehouse.tables import UtcDateTime
 
-__all__ = ["analyze", "insert_rows", "staged"]
+__all__ = ["analyze", "insert_rows", "staged", "written_together"]
 
 _ROWS_AT_ONCE = 20_000
+# Another uses one of the tables, or owns it: then they cannot be altered.
+_NOT_TO_BE_HAD = {"55P03", "42501"}
 _STORED_AS_THEY_ARE = {str, type(None)}
 
 
@@ -95,7 +98,12 @@ def analyze(connection: Connection, table: Table) -> None:
 
 @contextmanager
 def staged(
-    connection: Connection, name: str, columns: Mapping[str, Any], rows: Iterable[Sequence[Any]] = ()
+    connection: Connection,
+    name: str,
+    columns: Mapping[str, Any],
+    rows: Iterable[Sequence[Any]] = (),
+    *,
+    key: str | None = None,
 ) -> Iterator[Table]:
     """Hold rows in a temporary table while set-based statements use them.
 
@@ -104,11 +112,66 @@ def staged(
         name: the temporary table's name, not used by another table.
         columns: name and type of each column.
         rows: what to put in at once; more can be added with `insert_rows`.
+        key: the column of a session's key, different in each row, if rows come in its order and are read in it. SQLite
+            keeps them in it then instead of sorting them; for PostgreSQL sorting what is sorted is little work.
     """
-    table = Table(name, MetaData(), *(Column(each, kind) for each, kind in columns.items()), prefixes=["TEMPORARY"])
+    key = key if connection.dialect.name == "sqlite" else None
+    definitions = (Column(each, kind, primary_key=each == key, autoincrement=False) for each, kind in columns.items())
+    table = Table(name, MetaData(), *definitions, prefixes=["TEMPORARY"])
     connection.execute(CreateTable(table))
     if insert_rows(connection, table, list(columns), rows):
         analyze(connection, table)
     yield table
     # not in a `finally`: after an error the transaction is undone, and the temporary table with it
     connection.execute(DropTable(table))
+
+
+@contextmanager
+def written_together(connection: Connection, references: Iterable[Column[Any]]) -> Iterator[None]:
+    """Check foreign keys and fill indexes once, when the block ends, for all rows that it writes.
+
+    PostgreSQL does both row by row, which is most of its work when hundreds of thousands are written. A foreign key
+    that is put on a table is checked by one join, and an index built by sorting, of everything in the table: so this is
+    for tables that hold no more than what comes. Keys and indexes are taken off and put back in the same transaction:
+    nobody, and no crash, ever sees the database without them. Whoever wants to read the tables meanwhile waits. Where
+    they cannot be had without waiting for others, and on SQLite, rows are written as always.
+
+    Args:
+        connection: a transaction.
+        references: the columns whose foreign keys are checked together; the indexes are those of their tables.
+    """
+    references = list(references)
+    keys = [key.constraint for column in references for key in column.foreign_keys if key.constraint is not None]
+    if connection.dialect.name != "postgresql" or not _locked(connection, keys):
+        yield
+        return
+    # sorted: they are a set, and statements shall come in the same order every time
+    indexes = sorted((index for key in keys for index in key.table.indexes), key=lambda index: str(index.name))
+    # what waits to be checked keeps a table from being altered
+    connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+    for key in keys:
+        connection.execute(DropConstraint(key))
+    for index in indexes:
+        connection.execute(DropIndex(index))
+    connection.exec_driver_sql("SET CONSTRAINTS ALL DEFERRED")
+    yield
+    for index in indexes:
+        connection.execute(CreateIndex(index))
+    for key in keys:
+        connection.execute(AddConstraint(key, isolate_from_table=False))
+
+
+def _locked(connection: Connection, keys: Iterable[ForeignKeyConstraint]) -> bool:
+    """Take the tables on both sides of foreign keys for this transaction alone; say whether they could be had."""
+    tables = sorted({table.name for key in keys for table in (key.table, key.referred_table)})
+    savepoint = connection.begin_nested()
+    try:
+        names = ", ".join(f'"{name}"' for name in tables)
+        connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE NOWAIT")
+    except DBAPIError as error:
+        savepoint.rollback()
+        if getattr(error.orig, "sqlstate", None) in _NOT_TO_BE_HAD:
+            return False
+        raise
+    savepoint.commit()
+    return True

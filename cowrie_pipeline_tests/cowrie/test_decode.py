@@ -20,7 +20,9 @@ from cowrie_pipeline.cowrie.decode import (
     decode_event,
     duration_ms,
     parse_timestamp,
+    parse_timestamps,
     utc_text,
+    utc_texts,
 )
 from cowrie_pipeline.cowrie.events import EVENT_TYPES, CowrieEvent, UnknownEvent, event_id_of
 from cowrie_pipeline.cowrie.lines import strip_line
@@ -176,6 +178,32 @@ def test_the_text_of_a_time_is_that_of_the_time(text: str) -> None:
     except DeadLetterError:
         return
     assert utc_text(text) == time.isoformat(" ", "microseconds")[:26]
+
+
+@given(st.data())
+def test_times_read_together_are_those_read_one_by_one(data: st.DataObject) -> None:
+    plain = st.datetimes().map(lambda time: f"{time.isoformat(timespec='microseconds')}Z")
+    # of the plain form's length, or with a newline where it has one of its own
+    odd = st.sampled_from(
+        [
+            "2018-W18-7T17:44:05.866769Z",
+            "2018-05-06 17:44:05,866769Z",
+            "2018-05-06\n17:44:05.866769Z",
+            "20180506T174405.8667690000Z",
+            "2018-05-06T17:44:05Z",
+            "2018-05-06T17:44:05.866769+0200",
+            "2018-05-06T17:44:05",
+        ]
+    )
+    texts = data.draw(st.lists(plain, min_size=1) | st.lists(plain | odd, min_size=1))
+    assert parse_timestamps(texts) == [parse_timestamp(text) for text in texts]
+    assert utc_texts(texts) == [utc_text(text) for text in texts]
+
+
+@pytest.mark.parametrize("text", ["2018-05-06", "2018-05-06T25:44:05Z", "0001-01-01T00:00:00+0200"])
+def test_one_that_is_no_time_is_found_among_others(text: str) -> None:
+    with pytest.raises(DeadLetterError):
+        parse_timestamps(["2018-05-06T17:44:05.866769Z", text])
 
 
 # Lines of versions and plugins that no real log at hand has: event id, other fields, and what must be read of them.

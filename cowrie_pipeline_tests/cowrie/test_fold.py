@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cowrie_pipeline.cowrie.fold import DayFold, FoldedRows, SessionDayRow
-from cowrie_pipeline_tests.cowrie.log_lines import START, event_line
+from cowrie_pipeline_tests.cowrie.log_lines import START, event_line, log
 
 DAY = date(2026, 3, 18)
 SHA256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
@@ -20,7 +20,7 @@ SHA256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
 
 def folded(lines: Iterable[bytes]) -> FoldedRows:
     fold = DayFold(DAY)
-    fold.add_lines(lines)
+    fold.add_lines(log(lines))
     return fold.take()
 
 
@@ -211,17 +211,17 @@ def test_sensor_session_and_source_tell_sessions_apart_and_spellings_of_an_addre
 @pytest.mark.parametrize("session", [None, "", 7])
 def test_an_event_without_a_session_is_counted_and_belongs_to_none(session: Any) -> None:
     fold = DayFold(DAY)
-    fold.add_lines([at(0, "cowrie.virustotal.scanfile", session=session), at(0, "cowrie.login.failed")])
+    fold.add_lines(log([at(0, "cowrie.virustotal.scanfile", session=session), at(0, "cowrie.login.failed")]))
     assert fold.events_without_session == 1
     assert [row.event_count for row in fold.take().session_days] == [1]
 
 
 def test_what_was_taken_is_not_given_again() -> None:
     fold = DayFold(DAY)
-    fold.add_lines(SESSION)
+    fold.add_lines(log(SESSION))
     fold.take()
     assert fold.take() == FoldedRows([], [], [], [], [], [])
-    fold.add_lines(SESSION[:1])
+    fold.add_lines(log(SESSION[:1]))
     assert [row.event_count for row in fold.take().session_days] == [1]
 
 
@@ -275,7 +275,7 @@ def test_the_order_of_events_and_when_they_are_taken_do_not_matter(
     random.shuffle(lines)
     fold, takes = DayFold(DAY), []
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(lines)], strict=True):
-        fold.add_lines(lines[start:end])
+        fold.add_lines(log(lines[start:end]))
         takes.append(fold.take())
     assert added_up(takes) == added_up(whole)
     for details in FoldedRows._fields[1:]:

@@ -74,6 +74,19 @@ def test_a_year_of_few_lines_is_some_transactions_of_some_days(warehouse: Wareho
     assert [after - before for before, after in pairwise(committed)] == [DAYS_TOGETHER] * 11 + [24]
 
 
+def test_days_whose_keys_and_indexes_are_filled_afterwards_are_the_same_days(
+    databases: Databases, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_logs(PLAN, tmp_path)
+    monkeypatch.setattr(scan_logs, "_BUFFERED_EVENTS", 200)
+    plainly = facts_of_a_load(databases, tmp_path, settings)
+    monkeypatch.setattr(raw_sessions, "_EVENTS_WRITTEN_TOGETHER", 1)
+    assert facts_of_a_load(databases, tmp_path, settings) == plainly
+    # a day at a time, the later ones beside those that are there
+    monkeypatch.setattr(raw_sessions, "_EVENTS_TOGETHER", 1)
+    assert facts_of_a_load(databases, tmp_path, settings) == plainly
+
+
 def test_a_day_is_folded_here_when_the_processes_have_died() -> None:
     line = b'{"eventid":"cowrie.session.connect","session":"a","src_ip":"1.2.3.4","timestamp":"2026-11-01T00:00:00.5Z"}'
     pieces = [Piece(date(2026, 11, day), [packed_lines([line])], True) for day in (1, 2)]

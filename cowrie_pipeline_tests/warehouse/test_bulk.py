@@ -7,13 +7,22 @@ from typing import Any
 
 import pytest
 from sqlalchemy import BigInteger, Connection, Date, Table, Text, func, insert, inspect, select
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import IntegrityError, StatementError
 
 from cowrie_pipeline.warehouse import bulk
-from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged
+from cowrie_pipeline.warehouse.bulk import analyze, insert_rows, staged, written_together
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.statements import with_parameters
-from cowrie_pipeline.warehouse.tables import INET, UtcDateTime, asn_inventory, ip_inventory, log_files, log_segments
+from cowrie_pipeline.warehouse.tables import (
+    INET,
+    UtcDateTime,
+    asn_inventory,
+    ip_inventory,
+    log_files,
+    log_segments,
+    login_attempts,
+    session_summaries,
+)
 from cowrie_pipeline.warehouse.times import count_by_day
 
 NOON = datetime(2026, 3, 5, 12, 0, 0, 123456, UTC)
@@ -231,3 +240,61 @@ def test_a_writer_waits_for_another_that_does_the_same_work(warehouse: Warehouse
         happened.append("first ended")
     thread.join(timeout=30)
     assert happened == ["first ended", "second began"]
+
+
+REFERENCES = (session_summaries.c.source_ip, login_attempts.c.session_key)
+
+
+def write_session(connection: Connection, key: int, address: str | None, *, attempt_of: int) -> None:
+    if address is not None:
+        insert_rows(connection, ip_inventory, ["ip_address", "created_at"], [(address, NOON)])
+    names = ("session_key", "session_id", "sensor", "source", "source_ip", "first_event_at", "last_event_at")
+    row = (key, f"{key}", "pot", "", address, NOON, NOON, True, "{}")
+    insert_rows(connection, session_summaries, [*names, "is_closed", "event_counts"], [row])
+    insert_rows(connection, login_attempts, ["session_key", "event_at", "succeeded"], [(attempt_of, NOON, False)])
+
+
+def keys_and_indexes(warehouse: Warehouse) -> list[Any]:
+    """Every foreign key and index as the database has it; on PostgreSQL with whether all rows meet the key."""
+    if warehouse.dialect == "postgresql":
+        statement = (
+            "SELECT conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE contype = 'f' "
+            "UNION ALL SELECT indexname, indexdef, true FROM pg_indexes WHERE schemaname = 'public'"
+        )
+    else:
+        statement = "SELECT name, COALESCE(sql, '') FROM sqlite_master"
+    with warehouse.read() as connection:
+        return sorted(map(tuple, connection.exec_driver_sql(statement)))
+
+
+def test_keys_and_indexes_are_there_afterwards_as_before(warehouse: Warehouse) -> None:
+    before = keys_and_indexes(warehouse)
+    with warehouse.begin() as connection, written_together(connection, REFERENCES):
+        write_session(connection, 1, "8.8.8.8", attempt_of=1)
+    assert keys_and_indexes(warehouse) == before
+    # beside what waits to be checked, too
+    with warehouse.begin() as connection:
+        write_session(connection, 2, None, attempt_of=2)
+        with written_together(connection, REFERENCES):
+            write_session(connection, 3, "9.9.9.9", attempt_of=2)
+    assert keys_and_indexes(warehouse) == before
+
+
+def test_an_orphan_among_rows_written_together_undoes_them_all(warehouse: Warehouse) -> None:
+    before = keys_and_indexes(warehouse)
+    with pytest.raises(IntegrityError), warehouse.begin() as connection, written_together(connection, REFERENCES):
+        write_session(connection, 1, "8.8.8.8", attempt_of=2)
+    assert keys_and_indexes(warehouse) == before
+    with warehouse.read() as connection:
+        assert not connection.execute(select(session_summaries)).all()
+
+
+def test_tables_that_somebody_reads_are_not_waited_for(warehouse: Warehouse) -> None:
+    before = keys_and_indexes(warehouse)
+    with warehouse.read() as reader:
+        assert not reader.execute(select(login_attempts)).all()
+        with warehouse.begin() as connection, written_together(connection, REFERENCES):
+            write_session(connection, 1, "8.8.8.8", attempt_of=1)
+        assert keys_and_indexes(warehouse) == before
+        with pytest.raises(IntegrityError), warehouse.begin() as connection, written_together(connection, REFERENCES):
+            write_session(connection, 2, None, attempt_of=3)
