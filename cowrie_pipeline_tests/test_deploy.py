@@ -15,7 +15,9 @@ from cowrie_pipeline.cli.main import app as pipeline
 from cowrie_pipeline.settings import Settings, describe_settings
 
 ROOT = Path(__file__).resolve().parents[1]
-DEPLOY, GUIDE = ROOT / "deploy", ROOT / "docs" / "guide.md"
+DEPLOY, DOCS = ROOT / "deploy", ROOT / "docs"
+PAGES = [DOCS / f"{name}.md" for name in ("guide", "observability", "operations", "alerts", "status")]
+OF_PAGES = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in (".service", ".target", ".timer"))
 ENV_EXAMPLE = DEPLOY / "systemd" / "cowrie-pipeline.env.example"
 INSTALLED = "/opt/cowrie_pipeline"
@@ -32,15 +34,15 @@ def known_variables() -> set[str]:
     return listed
 
 
-def code_of_guide() -> str:
-    """Return the guide's blocks of shell code, each command on one line."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+def code_of(page: Path) -> str:
+    """Return a page's blocks of shell code, each command on one line."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     return "\n".join(blocks).replace("\\\n", " ")
 
 
-def commands_of_guide() -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return our commands that the guide names, in blocks and in the text: program with subcommands, and options."""
-    lines = code_of_guide().splitlines() + re.findall(r"`([^`\n]+)`", GUIDE.read_text(encoding="utf-8"))
+def commands_of(page: Path) -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return our commands that a page names, in blocks and in the text: program with subcommands, and options."""
+    lines = code_of(page).splitlines() + re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
     found = set()
     for line in lines:
         for match in re.finditer(
@@ -141,9 +143,10 @@ def test_dagster_on_postgresql_differs_in_its_storage_alone() -> None:
     assert "\n    postgres_url: postgresql+psycopg2://" in other[0]
 
 
-def test_the_guide_names_commands_and_options_that_exist() -> None:
-    commands = commands_of_guide()
-    assert (("cowrie-pipeline", "alerts", "test"), ()) in commands
+@OF_PAGES
+def test_a_page_names_commands_and_options_that_exist(page: Path) -> None:
+    commands = commands_of(page)
+    assert commands
     wrong = []
     for (program, *words), options in sorted(commands):
         shown = CliRunner().invoke(COMMANDS[program], [*words, "--help"])
@@ -152,8 +155,9 @@ def test_the_guide_names_commands_and_options_that_exist() -> None:
     assert wrong == []
 
 
-def test_the_guides_links_lead_somewhere() -> None:
-    text = GUIDE.read_text(encoding="utf-8")
+@OF_PAGES
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     anchors = {
         re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
         for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
@@ -163,13 +167,13 @@ def test_the_guides_links_lead_somewhere() -> None:
         if target.startswith("https://"):
             continue
         if path:
-            assert (GUIDE.parent / path).exists(), target
+            assert (page.parent / path).exists(), target
         else:
             assert anchor in anchors, target
 
 
-def test_the_guide_names_files_of_the_project_that_exist() -> None:
-    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs)/[\w./-]+)", GUIDE.read_text(encoding="utf-8")))
-    named |= set(re.findall(r"(?<![\w/])(deploy/[\w./-]+\w)", GUIDE.read_text(encoding="utf-8")))
-    assert named
+@OF_PAGES
+def test_a_page_names_files_of_the_project_that_exist(page: Path) -> None:
+    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs)/[\w./-]+)", page.read_text(encoding="utf-8")))
+    named |= set(re.findall(r"(?<![\w/])(deploy/[\w./-]+\w)", page.read_text(encoding="utf-8")))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
