@@ -88,6 +88,12 @@ _STAGED_KEY = "session_key"
 _STAGED_COLUMNS = {name: session_days.c[name].type for name in SessionDayRow._fields} | {
     _STAGED_KEY: session_summaries.c.session_key.type
 }
+_BROUGHT_COLUMNS = {
+    "ip_address": INET,
+    "sessions": BigInteger(),
+    "first_seen": session_summaries.c.first_event_at.type,
+    "last_seen": session_summaries.c.last_event_at.type,
+}
 # PostgreSQL finds no smallest of two JSON documents, so the counts of parts stay text until they are one.
 _PART_COLUMNS = _STAGED_COLUMNS | {"event_counts": Text()}
 
@@ -187,6 +193,7 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
         staged(connection, "touched_sessions", {"session_key": BigInteger()}) as touched,
         staged(connection, "changed_sessions", {"session_key": BigInteger()}) as changed,
         staged(connection, "touched_addresses", {"ip_address": INET}) as addresses,
+        staged(connection, "brought_addresses", _BROUGHT_COLUMNS) as brought,
     ):
         of_days = session_days.c.day.in_(list(days)) & _IS_OF_LINES
         # what the days held before changes too
@@ -201,7 +208,7 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
         )
         _remove(connection, list(days))
         with written_together(connection, _REFERENCES) if _is_much(connection, days) else nullcontext():
-            counts = _write_days(connection, days, workers, addresses=addresses, now=now)
+            counts = _write_days(connection, days, workers, addresses=brought, now=now)
         entangled = _link(connection, changed, DayRange(min(days), max(days)))
         _roll_up_shared(connection, touched, changed, list(days))
         give_way(connection, list(days), addresses)
@@ -223,9 +230,7 @@ def _make(connection: Connection, days: Mapping[date, int], workers: Workers, no
                 .exists(),
             )
         )
-        analyze(connection, addresses)
-        connection.exec_driver_sql(read_sql("transforms/recount_addresses", connection.dialect.name).statement)
-        _recount_networks(connection, addresses)
+        _recount_addresses(connection, addresses, brought)
     _note_days(connection, counts, now)
     if entangled:
         of_entangled = days_with_events(connection, min(entangled), max(entangled))
@@ -315,9 +320,12 @@ def _write_sessions(connection: Connection, sessions: Table, addresses: Table, n
     What is named is written before what names it: addresses, then sessions, then their days, then (by the caller)
     details. A foreign key that is met when its row comes costs a fraction of one that has to wait for the end.
     """
+    by_address = select(
+        sessions.c.source_ip, func.count(), func.min(sessions.c.first_event_at), func.max(sessions.c.last_event_at)
+    )
     connection.execute(
         insert(addresses).from_select(
-            ["ip_address"], select(sessions.c.source_ip).where(sessions.c.source_ip.is_not(None)).distinct()
+            list(_BROUGHT_COLUMNS), by_address.where(sessions.c.source_ip.is_not(None)).group_by(sessions.c.source_ip)
         )
     )
     connection.execute(
@@ -349,6 +357,20 @@ def _roll_up_shared(connection: Connection, touched: Table, changed: Table, days
     connection.execute(insert(touched).from_select(["session_key"], union(select(changed.c.session_key), shared)))
     analyze(connection, touched)
     connection.exec_driver_sql(read_sql("transforms/roll_up_sessions", connection.dialect.name).statement)
+
+
+def _recount_addresses(connection: Connection, touched: Table, brought: Table) -> None:
+    """Recount touched addresses, those with sessions that were just written, and the networks of all of them.
+
+    A new address, as most are, has only what was written: its sessions need not be read again.
+    """
+    analyze(connection, brought)
+    connection.exec_driver_sql(read_sql("transforms/find_addresses_to_recount", connection.dialect.name).statement)
+    analyze(connection, touched)
+    for name in ("recount_addresses", "count_brought_addresses"):
+        connection.exec_driver_sql(read_sql(f"transforms/{name}", connection.dialect.name).statement)
+    connection.execute(insert(touched).from_select(["ip_address"], select(brought.c.ip_address).distinct()))
+    _recount_networks(connection, touched)
 
 
 def _recount_networks(connection: Connection, addresses: Table) -> None:
