@@ -152,6 +152,22 @@ class Settings:
         "`postgresql+psycopg://user:password@host/name`. Default: `cowrie.db` in the state folder.",
         secret=True,
     )
+    db_pool_size: int = _setting(
+        "COWRIE_DB_POOL_SIZE",
+        5,
+        "Connections to PostgreSQL that a process keeps open for the next transaction.",
+    )
+    db_pool_overflow: int = _setting(
+        "COWRIE_DB_POOL_OVERFLOW",
+        10,
+        "Connections to PostgreSQL that a process opens beyond those while it needs more at once; 0 for none.",
+    )
+    db_statement_timeout_seconds: float | None = _setting(
+        "COWRIE_DB_STATEMENT_TIMEOUT_SECONDS",
+        None,
+        "How long one statement may take on PostgreSQL, in seconds, the wait for another process's turn left out. "
+        "Default: as long as it takes, or what the server says.",
+    )
     logs: str = _setting(
         "COWRIE_LOGS",
         "",
@@ -435,6 +451,8 @@ class Settings:
             raise SettingsError(f"COWRIE_LIMITED_MIN_WORTH must be from 0 to 4, found {self.limited_min_worth}")
         if not 0 <= self.daily_hour <= 23:
             raise SettingsError(f"COWRIE_DAILY_HOUR must be from 0 to 23, found {self.daily_hour}")
+        if self.db_pool_overflow < 0:
+            raise SettingsError(f"COWRIE_DB_POOL_OVERFLOW must not be below 0, found {self.db_pool_overflow}")
         if self.cymru_whois_threshold < 0:
             raise SettingsError(f"COWRIE_CYMRU_WHOIS_THRESHOLD must not be below 0, found {self.cymru_whois_threshold}")
         if self.cache_mode not in ("database", "hybrid"):
@@ -445,6 +463,7 @@ class Settings:
         zeroes = (
             *_SHARES,
             "limited_min_worth",
+            "db_pool_overflow",
             "cymru_whois_threshold",
             "daily_hour",
             "alert_day_due_hour",

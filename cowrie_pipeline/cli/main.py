@@ -13,6 +13,7 @@ from cowrie_pipeline.cli.console import OUT, fail
 from cowrie_pipeline.cli.options import (
     DbOption,
     JsonOption,
+    NoProgressOption,
     ReportFormat,
     VersionOption,
     guarded,
@@ -196,13 +197,30 @@ def upgrade(db: DbOption = None) -> None:
     settings = settings_for(db)
 
     def work() -> int:
-        warehouse = Warehouse(settings.database_url)
+        warehouse = Warehouse.of(settings)
         before, after = upgrade_schema(warehouse)
         OUT.print(f"{warehouse.safe_url}: schema {before or 'none'} -> {after}", markup=False)
         warehouse.dispose()
         return 0
 
     raise typer.Exit(guarded(work))
+
+
+@database.command()
+def move(
+    source: Annotated[str, typer.Option("--from", metavar="URL", help="Database to move; it is only read.")],
+    target: Annotated[str, typer.Option("--to", metavar="URL", help="Empty database, or one half moved to.")],
+    as_json: JsonOption = False,
+    no_progress: NoProgressOption = False,
+) -> None:
+    """Copy a whole database to one of another kind, and compare every table. Stop the pipeline first.
+
+    Example: cowrie-pipeline db move --from sqlite:////srv/cowrie.db --to postgresql+psycopg://cowrie@db.example.org/cowrie
+    """
+    from cowrie_pipeline.cli.move_database import move as work
+
+    settings = settings_for()
+    raise typer.Exit(guarded(lambda: work(settings, source, target, as_json=as_json, quiet=no_progress)))
 
 
 @alerts.command("test")

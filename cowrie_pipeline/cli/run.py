@@ -47,7 +47,7 @@ def run_pipeline(settings: Settings, first: date | None, last: date | None, *, a
         The exit code.
     """
     started = monotonic()
-    warehouse = Warehouse(settings.database_url)
+    warehouse = Warehouse.of(settings)
     upgrade_schema(warehouse)
     today = datetime.now(UTC).date()
     with show_progress(quiet=as_json) as on_progress:

@@ -142,7 +142,7 @@ def _read_settings() -> tuple[Settings, tuple[ReceiverSettings, ...]]:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Warehouse]:
-    warehouse = Warehouse(settings.database_url)
+    warehouse = Warehouse.of(settings)
     try:
         upgrade_schema(warehouse)
         yield warehouse

@@ -40,7 +40,7 @@ class Pipeline(dg.ConfigurableResource[Any]):
         self._settings = Settings.from_environment()
         self._open = ExitStack()
         self._enrichment = None
-        self._warehouse = Warehouse(self._settings.database_url)
+        self._warehouse = Warehouse.of(self._settings)
         self._open.callback(self._warehouse.dispose)
         upgrade_schema(self._warehouse)
 

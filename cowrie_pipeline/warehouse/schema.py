@@ -14,7 +14,10 @@ from sqlalchemy import Connection, inspect
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.tables import VERSION_TABLE, metadata
 
-__all__ = ["SchemaVersion", "newest_version", "upgrade_schema", "version_of"]
+__all__ = ["MOVING", "SchemaVersion", "newest_version", "refuse_half_moved", "upgrade_schema", "version_of"]
+
+# In the place of a version while rows come from another database: nothing else must use it.
+MOVING = "moving"
 
 SchemaVersion = str | None
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,6 +43,19 @@ def version_of(connection: Connection) -> SchemaVersion:
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
+def refuse_half_moved(warehouse: Warehouse, version: SchemaVersion) -> None:
+    """Refuse a database to which another is only being moved.
+
+    Raises:
+        WarehouseError: it is such a one.
+    """
+    if version == MOVING:
+        raise WarehouseError(
+            f"a move to the database {warehouse.safe_url} is not finished: complete it by the same `cowrie-pipeline db "
+            "move`, or empty the database"
+        )
+
+
 def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:
     """Bring a database to the newest version; return the versions before and after.
 
@@ -54,7 +70,11 @@ def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:
             return newest, newest
     # looked at again where nobody else can be in the middle of it
     with warehouse.begin(lock="schema") as connection:
+        if warehouse.dialect == "postgresql":
+            # a migration of a large table takes longer than any statement of the daily work
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         before = version_of(connection)
+        refuse_half_moved(warehouse, before)
         taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names())) if before is None else []
         if taken:
             raise WarehouseError(
