@@ -12,9 +12,11 @@ import typer
 from cowrie_pipeline.cli.console import OUT, fail
 from cowrie_pipeline.cli.options import (
     DbOption,
+    FromOption,
     JsonOption,
     NoProgressOption,
     ReportFormat,
+    ToOption,
     VersionOption,
     guarded,
     parse_day,
@@ -221,6 +223,63 @@ def move(
 
     settings = settings_for()
     raise typer.Exit(guarded(lambda: work(settings, source, target, as_json=as_json, quiet=no_progress)))
+
+
+@database.command()
+def backup(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What to write.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a file of that name.")] = False,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    no_progress: NoProgressOption = False,
+) -> None:
+    """Write the database to one file while everything runs: an SQLite database, or a dump of PostgreSQL.
+
+    Example: cowrie-pipeline db backup /var/backups/cowrie.db
+    """
+    from cowrie_pipeline.cli.care import make_backup
+
+    settings = settings_for(db)
+    raise typer.Exit(guarded(lambda: make_backup(settings, path, replace=replace, as_json=as_json, quiet=no_progress)))
+
+
+@database.command()
+def restore(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What `backup` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Lose what is in the database now.")] = False,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    no_progress: NoProgressOption = False,
+) -> None:
+    """Put what a backup holds in the place of the database, or leave it as it is. Stop the pipeline first.
+
+    Example: cowrie-pipeline db restore /var/backups/cowrie.db --replace
+    """
+    from cowrie_pipeline.cli.care import restore_backup
+
+    settings = settings_for(db)
+    raise typer.Exit(
+        guarded(lambda: restore_backup(settings, path, replace=replace, as_json=as_json, quiet=no_progress))
+    )
+
+
+@database.command()
+def check(
+    first: FromOption = None,
+    last: ToOption = None,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    no_progress: NoProgressOption = False,
+) -> None:
+    """Run every check at once: of the files, indexes and constraints, and of all rows. Ends with 1 if one failed.
+
+    Example: cowrie-pipeline db check --json
+    """
+    from cowrie_pipeline.cli.care import show_checks
+
+    refuse_reversed_days(first, last)
+    settings = settings_for(db)
+    raise typer.Exit(guarded(lambda: show_checks(settings, first, last, as_json=as_json, quiet=no_progress)))
 
 
 @alerts.command("test")

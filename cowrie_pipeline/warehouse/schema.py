@@ -14,7 +14,15 @@ from sqlalchemy import Connection, inspect
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.tables import VERSION_TABLE, metadata
 
-__all__ = ["MOVING", "SchemaVersion", "newest_version", "refuse_half_moved", "upgrade_schema", "version_of"]
+__all__ = [
+    "MOVING",
+    "SchemaVersion",
+    "known_versions",
+    "newest_version",
+    "refuse_half_moved",
+    "upgrade_schema",
+    "version_of",
+]
 
 # In the place of a version while rows come from another database: nothing else must use it.
 MOVING = "moving"
@@ -36,6 +44,11 @@ def newest_version() -> str:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None  # noqa: S101 - the package has migrations
     return head
+
+
+def known_versions() -> frozenset[str]:
+    """Return every version of the schema that this code can bring up to date."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def version_of(connection: Connection) -> SchemaVersion:
@@ -81,8 +94,7 @@ def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:
                 f"the database {warehouse.safe_url} has a table {taken[0]} but no version of this schema: "
                 "it belongs to another program. Name another database with --db."
             )
-        known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-        if before is not None and before not in known:
+        if before is not None and before not in known_versions():
             raise WarehouseError(
                 f"the database {warehouse.safe_url} has schema version {before}, and this code knows versions up to "
                 f"{newest}: it is newer than the code. Install the version of cowrie_pipeline that made it, or a later "
