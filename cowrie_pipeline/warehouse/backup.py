@@ -97,7 +97,7 @@ def restore(warehouse: Warehouse, path: Path, *, replace: bool = False, on_progr
             "one kind to the other"
         )
     if kind == "sqlite":
-        version = _restore_file(warehouse, path, replace=replace, on_progress=on_progress)
+        version: str | None = _restore_file(warehouse, path, replace=replace, on_progress=on_progress)
     else:
         version = _restore_dump(warehouse, path, replace=replace)
     return Backup(path, path.stat().st_size, version)
