@@ -50,16 +50,22 @@ class OwnServer:
         self._data.mkdir()
         server = pgserver().PostgresServer(self._data, cleanup_mode=None)
         server.ensure_pgdata_inited()
-        self._user = server.system_user
+        self.user = server.system_user
         (self._data / "pg_hba.conf").write_text(
             "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
         )
+
+    def give(self, folder: Path) -> None:
+        """Let the server's user read and write a folder, if that is not this one."""
+        if self.user is not None:
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, self.user)
 
     def _control(self, *arguments: str) -> None:
         subprocess.run(
             [programs() / "pg_ctl", "-w", "-D", self._data, *arguments],
             check=True,
-            user=self._user,
+            user=self.user,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

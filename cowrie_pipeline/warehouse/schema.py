@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import ProgrammingError
 
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.tables import VERSION_TABLE, metadata
@@ -28,6 +29,8 @@ __all__ = [
 MOVING = "moving"
 
 SchemaVersion = str | None
+# PostgreSQL's code for a lack of privilege
+_MAY_NOT = "42501"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -100,5 +103,14 @@ def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:
                 f"{newest}: it is newer than the code. Install the version of cowrie_pipeline that made it, or a later "
                 "one."
             )
-        command.upgrade(_config(connection), "head")
+        try:
+            command.upgrade(_config(connection), "head")
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) != _MAY_NOT:
+                raise
+            raise WarehouseError(
+                f"the database {warehouse.safe_url} has schema version {before or 'none'}, this code works with "
+                f"{newest}, and this user may not change tables: run `cowrie-pipeline db upgrade --db URL` as their "
+                "owner"
+            ) from error
     return before, newest
