@@ -70,7 +70,10 @@ def test_the_daemon_ticks_runs_and_tells_of_trouble_with_its_storage_on_postgres
     shutil.copyfile(PROJECT / "deploy" / "postgres" / "dagster.yaml", home / "dagster.yaml")
     day = datetime.now(UTC).date() - timedelta(days=1)
     honeypot = Honeypot(tmp_path / "logs")
-    honeypot.log(sessions_of(day - timedelta(days=1)))
+    # its last session crosses midnight, so that yesterday has lines, too; two more fail a check
+    path = honeypot.log(sessions_of(day - timedelta(days=1)))
+    with path.open("a") as file:
+        file.write("no JSON at all\n" * 2)
     with HttpServer(lambda _: as_json({})) as hook:
         receivers = tmp_path / "alerts.toml"
         url = f"http://127.0.0.1:{hook._server.server_address[1]}/hook"
@@ -109,7 +112,7 @@ def test_the_daemon_ticks_runs_and_tells_of_trouble_with_its_storage_on_postgres
             with daemon(variables, log):
                 wait_for("tick of the sensor, and its run", lambda: has_succeeded(well("log_files")), log)
                 # of a check of the run, which is read in Dagster's event log
-                wait_for("alert", lambda: any(b"coverage" in each.body for each in hook.asked), log)
+                wait_for("alert", lambda: any(b"dead_letter_share" in each.body for each in hook.asked), log)
             # the daemon is told that it was down since yesterday, and makes up for the schedule's tick
             (state,) = (each for each in instance.all_instigator_state() if each.name == "yesterday")
             assert isinstance(state.instigator_data, ScheduleInstigatorData)
