@@ -159,6 +159,22 @@ class Settings:
         "`postgresql+psycopg://user:password@host/name`. Default: `cowrie.db` in the state folder.",
         secret=True,
     )
+    db_pool_size: int = _setting(
+        "COWRIE_DB_POOL_SIZE",
+        5,
+        "Connections to PostgreSQL that a process keeps open for the next transaction.",
+    )
+    db_pool_overflow: int = _setting(
+        "COWRIE_DB_POOL_OVERFLOW",
+        10,
+        "Connections to PostgreSQL that a process opens beyond those while it needs more at once; 0 for none.",
+    )
+    db_statement_timeout_seconds: float | None = _setting(
+        "COWRIE_DB_STATEMENT_TIMEOUT_SECONDS",
+        None,
+        "How long one statement may take on PostgreSQL, in seconds, the wait for another process's turn left out. "
+        "Default: as long as it takes, or what the server says.",
+    )
     logs: str = _setting(
         "COWRIE_LOGS",
         "",
@@ -530,6 +546,8 @@ class Settings:
             if url is not None and not _is_plain_web_url(url):
                 # not shown: it may hold a password
                 raise SettingsError(f"{_variable(self, name)} must be http(s)://host/..., without user or password")
+        if self.db_pool_overflow < 0:
+            raise SettingsError(f"COWRIE_DB_POOL_OVERFLOW must not be below 0, found {self.db_pool_overflow}")
         if self.cymru_whois_threshold < 0:
             raise SettingsError(f"COWRIE_CYMRU_WHOIS_THRESHOLD must not be below 0, found {self.cymru_whois_threshold}")
         if self.cache_mode not in ("database", "hybrid"):
@@ -540,6 +558,7 @@ class Settings:
         zeroes = (
             *_SHARES,
             "limited_min_worth",
+            "db_pool_overflow",
             "cymru_whois_threshold",
             "daily_hour",
             "alert_day_due_hour",

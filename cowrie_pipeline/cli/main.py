@@ -12,8 +12,11 @@ import typer
 from cowrie_pipeline.cli.console import OUT, fail
 from cowrie_pipeline.cli.options import (
     DbOption,
+    FromOption,
     JsonOption,
+    NoProgressOption,
     ReportFormat,
+    ToOption,
     VersionOption,
     guarded,
     name_command,
@@ -282,13 +285,87 @@ def upgrade(db: DbOption = None) -> None:
     settings = settings_for(db)
 
     def work() -> int:
-        warehouse = Warehouse(settings.database_url)
+        warehouse = Warehouse.of(settings)
         before, after = upgrade_schema(warehouse)
         OUT.print(f"{warehouse.safe_url}: schema {before or 'none'} -> {after}", markup=False)
         warehouse.dispose()
         return 0
 
     raise typer.Exit(guarded(work))
+
+
+@database.command()
+def move(
+    source: Annotated[str, typer.Option("--from", metavar="URL", help="Database to move; it is only read.")],
+    target: Annotated[str, typer.Option("--to", metavar="URL", help="Empty database, or one half moved to.")],
+    as_json: JsonOption = False,
+    no_progress: NoProgressOption = False,
+) -> None:
+    """Copy a whole database to one of another kind, and compare every table. Stop the pipeline first.
+
+    Example: cowrie-pipeline db move --from sqlite:////srv/cowrie.db --to postgresql+psycopg://cowrie@db.example.org/cowrie
+    """
+    from cowrie_pipeline.cli.move_database import move as work
+
+    settings = settings_for()
+    raise typer.Exit(guarded(lambda: work(settings, source, target, as_json=as_json, quiet=no_progress)))
+
+
+@database.command()
+def backup(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What to write.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a file of that name.")] = False,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    no_progress: NoProgressOption = False,
+) -> None:
+    """Write the database to one file while everything runs: an SQLite database, or a dump of PostgreSQL.
+
+    Example: cowrie-pipeline db backup /var/backups/cowrie.db
+    """
+    from cowrie_pipeline.cli.care import make_backup
+
+    settings = settings_for(db)
+    raise typer.Exit(guarded(lambda: make_backup(settings, path, replace=replace, as_json=as_json, quiet=no_progress)))
+
+
+@database.command()
+def restore(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What `backup` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Lose what is in the database now.")] = False,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    no_progress: NoProgressOption = False,
+) -> None:
+    """Put what a backup holds in the place of the database, or leave it as it is. Stop the pipeline first.
+
+    Example: cowrie-pipeline db restore /var/backups/cowrie.db --replace
+    """
+    from cowrie_pipeline.cli.care import restore_backup
+
+    settings = settings_for(db)
+    raise typer.Exit(
+        guarded(lambda: restore_backup(settings, path, replace=replace, as_json=as_json, quiet=no_progress))
+    )
+
+
+@database.command()
+def check(
+    first: FromOption = None,
+    last: ToOption = None,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+    no_progress: NoProgressOption = False,
+) -> None:
+    """Run every check at once: of the files, indexes and constraints, and of all rows. Ends with 1 if one failed.
+
+    Example: cowrie-pipeline db check --json
+    """
+    from cowrie_pipeline.cli.care import show_checks
+
+    refuse_reversed_days(first, last)
+    settings = settings_for(db)
+    raise typer.Exit(guarded(lambda: show_checks(settings, first, last, as_json=as_json, quiet=no_progress)))
 
 
 @alerts.command("test")

@@ -48,7 +48,7 @@ def run_pipeline(settings: Settings, first: date | None, last: date | None, *, a
         The exit code.
     """
     started = monotonic()
-    warehouse = Warehouse(settings.database_url, counts=settings.metrics)
+    warehouse = Warehouse.of(settings)
     upgrade_schema(warehouse)
     today = datetime.now(UTC).date()
     with shown_on(StatusBoard(settings.status_folder)), show_progress(quiet=as_json) as on_progress:

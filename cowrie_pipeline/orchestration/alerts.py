@@ -152,7 +152,7 @@ def _read_settings() -> tuple[Settings, tuple[ReceiverSettings, ...]]:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Warehouse]:
-    warehouse = Warehouse(settings.database_url, counts=settings.metrics)
+    warehouse = Warehouse.of(settings)
     try:
         upgrade_schema(warehouse)
         yield warehouse

@@ -159,7 +159,7 @@ def build_log_sensor(daily_job: Any, settings: Settings) -> dg.SensorDefinition:
 
 def look(instance: dg.DagsterInstance, settings: Settings, *, now: datetime, cursor: str = "") -> WatchReport:
     """Look at the log files once, with what `instance` knows of runs."""
-    warehouse = Warehouse(settings.database_url, patience_seconds=_PATIENCE_SECONDS)
+    warehouse = Warehouse.of(settings, patience_seconds=_PATIENCE_SECONDS)
     try:
         if not settings.log_paths and warehouse.is_missing:
             return WatchReport(cursor=cursor)

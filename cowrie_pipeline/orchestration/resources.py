@@ -58,7 +58,7 @@ class Pipeline(dg.ConfigurableResource[Any]):
             self._run = stack.enter_context(_span_of_run(context.run))
             run_id = None if context.run is None else context.run.run_id
             stack.enter_context(shown_on(StatusBoard(self._settings.status_folder, run_id)))
-            self._warehouse = Warehouse(self._settings.database_url, counts=self._settings.metrics)
+            self._warehouse = Warehouse.of(self._settings)
             stack.callback(self._warehouse.dispose)
             upgrade_schema(self._warehouse)
             self._open = stack.pop_all()

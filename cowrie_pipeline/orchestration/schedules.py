@@ -54,7 +54,7 @@ def build_daily_schedule(daily_job: Any, settings: Settings) -> dg.ScheduleDefin
 
 def _noted(context: dg.ScheduleEvaluationContext, settings: Settings, days: DayRange, now: datetime) -> Request:
     """Note the request, so that the log sensor starts the day again if its run fails; run it noted or not."""
-    warehouse = Warehouse(settings.database_url, patience_seconds=_PATIENCE_SECONDS)
+    warehouse = Warehouse.of(settings, patience_seconds=_PATIENCE_SECONDS)
     try:
         upgrade_schema(warehouse)
         return note_request(warehouse, days, now=now)

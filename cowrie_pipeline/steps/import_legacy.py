@@ -59,7 +59,7 @@ from cowrie_pipeline.warehouse.tables import (
     session_summaries,
 )
 
-__all__ = ["BATCH_SIZE", "ImportReport", "PartReport", "import_legacy", "plan_import"]
+__all__ = ["BATCH_SIZE", "ImportReport", "PartReport", "add_foreign_keys", "import_legacy", "plan_import"]
 
 BATCH_SIZE = 5_000
 
@@ -203,7 +203,7 @@ def import_legacy(
             )
             changed |= copier.run(on_progress)
         changed |= _derive_snapshots(warehouse, legacy, now, batch_size, on_progress)
-        constraints = _constrain(warehouse)
+        constraints = add_foreign_keys(warehouse)
         return _verified(warehouse, legacy, source, tables, constraints, changed=changed)
 
 
@@ -544,7 +544,7 @@ def _take(connection: Connection, digest: str, span: DayRange, days: Sequence[da
 # ---- constrain
 
 
-def _constrain(warehouse: Warehouse) -> tuple[str, ...]:
+def add_foreign_keys(warehouse: Warehouse) -> tuple[str, ...]:
     """See to it that what was imported points to what is there; return by which constraints, or which check.
 
     PostgreSQL gets foreign keys: added as NOT VALID, which looks at no row and needs its lock for a moment, then

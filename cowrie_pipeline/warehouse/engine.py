@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import xxhash
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -19,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from cowrie_pipeline.observability.tracing import span
+from cowrie_pipeline.settings import Settings
 
 __all__ = ["UnreachableError", "Warehouse", "WarehouseError", "database_url"]
 
@@ -26,6 +28,9 @@ _log = logging.getLogger(__name__)
 # How long a writer waits for another on SQLite, which has one writer at a time.
 _PATIENCE_SECONDS = 120.0
 _CACHE_KIB = 16 * 1024
+# How long a server may take to be there again once it was there: that of a restart.
+_RESTART_SECONDS = 60.0
+_CONNECT_SECONDS = 10
 # Rows come many at once and side by side: twice SQLite's own page makes loading take a tenth less processor time.
 _PAGE_BYTES = 8 * 1024
 # FULL JOIN and IS DISTINCT FROM
@@ -44,14 +49,20 @@ class Warehouse:
     """One database: `begin` for work that writes, `read` for work that does not.
 
     On SQLite foreign keys are on, the journal is a write-ahead log, and a transaction that writes takes its lock at
-    the beginning, so that it can wait for another instead of failing half way. On PostgreSQL the session's time zone
-    is UTC, and no statement is compiled.
+    the beginning, so that it can wait for another instead of failing half way. On PostgreSQL a transaction's time zone
+    is UTC. Nothing there outlives a transaction, no lock, no setting, no prepared statement and no temporary table, so
+    that PgBouncer may give each transaction another connection.
 
     Args:
         url: where it is.
         patience_seconds: how long to wait for another that writes, on SQLite.
-        answer_seconds: how long to wait for PostgreSQL, for a connection and for each statement; None for as long as it
-            takes.
+        pool_size: connections to PostgreSQL that are kept open.
+        pool_overflow: how many more may be open at once.
+        statement_timeout_seconds: how long a statement may take on PostgreSQL; None for the server's own limit.
+        answer_seconds: how long to wait for PostgreSQL at all, for a connection and for each statement; for who would
+            rather not know than wait.
+        read_only: whether nothing can be written: SQLite is opened with `mode=ro`, PostgreSQL with transactions that
+            only read, each of one state of the database.
         counts: whether what work counts is kept (metric_store.py).
     """
 
@@ -60,13 +71,34 @@ class Warehouse:
         url: str,
         *,
         patience_seconds: float = _PATIENCE_SECONDS,
+        pool_size: int = 5,
+        pool_overflow: int = 10,
+        statement_timeout_seconds: float | None = None,
         answer_seconds: float | None = None,
+        read_only: bool = False,
         counts: bool = True,
     ) -> None:
         self.url = database_url(url)
         self.counts = counts
-        self.engine = _create_engine(self.url, patience_seconds, answer_seconds)
+        if self.url.get_backend_name() == "sqlite":
+            self.engine = _open_file(self.url, patience_seconds, read_only=read_only)
+        else:
+            self.engine = _open_server(self.url, pool_size, pool_overflow, answer_seconds, read_only=read_only)
+        self._statement_timeout_seconds = answer_seconds or statement_timeout_seconds
+        self._was_reached = False
         _log.debug("database %s", self.safe_url)
+
+    @classmethod
+    def of(cls, settings: Settings, *, patience_seconds: float = _PATIENCE_SECONDS) -> "Warehouse":
+        """Open the database of the settings, as they say."""
+        return cls(
+            settings.database_url,
+            patience_seconds=patience_seconds,
+            pool_size=settings.db_pool_size,
+            pool_overflow=settings.db_pool_overflow,
+            statement_timeout_seconds=settings.db_statement_timeout_seconds,
+            counts=settings.metrics,
+        )
 
     @property
     def dialect(self) -> str:
@@ -101,6 +133,7 @@ class Warehouse:
                 for name in locks:
                     key = xxhash.xxh3_64_intdigest(name.encode()) >> 1
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            self._limit_statements(connection)
             # from here to the beginning it waited for others
             writing.add_event("lock taken")
             yield connection
@@ -109,15 +142,33 @@ class Warehouse:
     def read(self) -> Iterator[Connection]:
         """Open a transaction that reads one state of the database."""
         with self._connection() as connection, connection.begin():
+            self._limit_statements(connection)
             yield connection
 
+    def _limit_statements(self, connection: Connection) -> None:
+        """Set the limit for the rest of the transaction: after its locks, for which it may wait for long."""
+        if self._statement_timeout_seconds is not None and self.dialect == "postgresql":
+            milliseconds = max(1, round(self._statement_timeout_seconds * 1000))
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+
     def _connection(self) -> Connection:
-        try:
-            return self.engine.connect()
-        except (OperationalError, DatabaseError) as error:
-            found = str(error.orig).strip().splitlines()[0]
-            kind = WarehouseError if _is_damage(found) else UnreachableError
-            raise kind(self._explain(found)) from error
+        """Connect; wait for a server that was there and is not now, since it may be starting again."""
+        given_up = time.monotonic() + _RESTART_SECONDS
+        for wait in itertools.chain((0.1, 0.2, 0.5), itertools.repeat(1.0)):
+            try:
+                connection = self.engine.connect()
+            except (OperationalError, DatabaseError) as error:
+                found = str(error.orig).strip().splitlines()[0]
+                if _is_damage(found):
+                    raise WarehouseError(self._explain(found)) from error
+                if self.dialect == "sqlite" or not self._was_reached or time.monotonic() > given_up:
+                    raise UnreachableError(self._explain(found)) from error
+                _log.warning("the database is away, waiting for it: %s", found)
+                time.sleep(wait)
+            else:
+                self._was_reached = True
+                return connection
+        raise AssertionError("the waits have no end")
 
     def _explain(self, found: str) -> str:
         if _is_damage(found):
@@ -157,34 +208,51 @@ def database_url(url: str) -> URL:
     raise WarehouseError(f"expected an SQLite or PostgreSQL database, found {parsed.get_backend_name()}")
 
 
-def _create_engine(url: URL, patience_seconds: float, answer_seconds: float | None) -> Engine:
+def _open_file(url: URL, patience_seconds: float, *, read_only: bool) -> Engine:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise WarehouseError(
+            f"expected SQLite {'.'.join(map(str, _OLDEST_SQLITE))} or later in this Python, found "
+            f"{sqlite3.sqlite_version}: use a newer Python, or PostgreSQL."
+        )
+    assert url.database is not None  # noqa: S101 - database_url has seen to it
+    path = Path(url.database).absolute()
+    if read_only:
+        # a URI, which alone can say so
+        url = url.set(database=f"file:{quote(str(path))}").update_query_dict({"mode": "ro", "uri": "true"})
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
     # hide_parameters: rows hold tried passwords, and an error that shows them ends up in logs and in Dagster's UI
-    if url.get_backend_name() == "sqlite":
-        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-            raise WarehouseError(
-                f"expected SQLite {'.'.join(map(str, _OLDEST_SQLITE))} or later in this Python, found "
-                f"{sqlite3.sqlite_version}: use a newer Python, or PostgreSQL."
-            )
-        assert url.database is not None  # noqa: S101 - database_url has seen to it
-        Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience_seconds})
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    bounds: dict[str, Any] = {}
-    # jit: what the planner takes for minutes of work takes milliseconds, and compiling it tenths of a second
-    options = "-c timezone=UTC -c jit=off"
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience_seconds})
+    event.listen(engine, "connect", _set_up_reader if read_only else _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _open_server(
+    url: URL, pool_size: int, pool_overflow: int, answer_seconds: float | None, *, read_only: bool
+) -> Engine:
+    bounds = {"connect_timeout": _CONNECT_SECONDS}
     if answer_seconds is not None:
-        options += f" -c statement_timeout={max(1, round(answer_seconds * 1000))}"
         # the system's own patience with a server that is gone is a quarter of an hour
         bounds = {"connect_timeout": max(1, round(answer_seconds)), "tcp_user_timeout": round(answer_seconds * 1000)}
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
         native_inet_types=False,
+        # a connection that the server has closed meanwhile, as by a restart, is replaced when it is needed
         pool_pre_ping=True,
-        connect_args={"options": options, "application_name": "cowrie_pipeline", **bounds},
+        pool_size=pool_size,
+        max_overflow=pool_overflow,
+        isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
+        connect_args={
+            "application_name": "cowrie_pipeline",
+            **bounds,
+            # a statement prepared on one of PgBouncer's connections is not there on the next
+            "prepare_threshold": None,
+        },
     )
+    event.listen(engine, "begin", _begin_reading if read_only else _begin_postgresql)
+    return engine
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
@@ -198,6 +266,10 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
         f"cache_size = -{_CACHE_KIB}",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _set_up_reader(connection: Any, _: object) -> None:
+    connection.isolation_level = None
 
 
 def _use_write_ahead_log(connection: Any) -> None:
@@ -220,3 +292,14 @@ def _use_write_ahead_log(connection: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("cowrie_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # not when connecting: PgBouncer would give what is set then to others, or refuse it
+    # jit: what the planner takes for minutes of work takes milliseconds, and compiling it tenths of a second
+    connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'; SET LOCAL jit = off")
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+    _begin_postgresql(connection)

@@ -10,13 +10,27 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import ProgrammingError
 
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.tables import VERSION_TABLE, metadata
 
-__all__ = ["SchemaVersion", "known_versions", "newest_version", "upgrade_schema", "version_of"]
+__all__ = [
+    "MOVING",
+    "SchemaVersion",
+    "known_versions",
+    "newest_version",
+    "refuse_half_moved",
+    "upgrade_schema",
+    "version_of",
+]
+
+# In the place of a version while rows come from another database: nothing else must use it.
+MOVING = "moving"
 
 SchemaVersion = str | None
+# PostgreSQL's code for a lack of privilege
+_MAY_NOT = "42501"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -45,6 +59,19 @@ def version_of(connection: Connection) -> SchemaVersion:
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
+def refuse_half_moved(warehouse: Warehouse, version: SchemaVersion) -> None:
+    """Refuse a database to which another is only being moved.
+
+    Raises:
+        WarehouseError: it is such a one.
+    """
+    if version == MOVING:
+        raise WarehouseError(
+            f"a move to the database {warehouse.safe_url} is not finished: complete it by the same `cowrie-pipeline db "
+            "move`, or empty the database"
+        )
+
+
 def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:
     """Bring a database to the newest version; return the versions before and after.
 
@@ -59,7 +86,11 @@ def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:
             return newest, newest
     # looked at again where nobody else can be in the middle of it
     with warehouse.begin(lock="schema") as connection:
+        if warehouse.dialect == "postgresql":
+            # a migration of a large table takes longer than any statement of the daily work
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         before = version_of(connection)
+        refuse_half_moved(warehouse, before)
         taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names())) if before is None else []
         if taken:
             raise WarehouseError(
@@ -72,5 +103,14 @@ def upgrade_schema(warehouse: Warehouse) -> tuple[SchemaVersion, str]:
                 f"{newest}: it is newer than the code. Install the version of cowrie_pipeline that made it, or a later "
                 "one."
             )
-        command.upgrade(_config(connection), "head")
+        try:
+            command.upgrade(_config(connection), "head")
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) != _MAY_NOT:
+                raise
+            raise WarehouseError(
+                f"the database {warehouse.safe_url} has schema version {before or 'none'}, this code works with "
+                f"{newest}, and this user may not change tables: run `cowrie-pipeline db upgrade --db URL` as their "
+                "owner"
+            ) from error
     return before, newest
