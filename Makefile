@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+FUZZ_EXAMPLES ?= 20000
+
 export DAGSTER_HOME := $(CURDIR)
 export COWRIE_STATE_DIR := $(CURDIR)/var
 
-.PHONY: help demo ui test check lint types layers bench canary clean
+.PHONY: help demo ui test check lint types layers audit secrets fuzz bench canary clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +23,7 @@ ui: $(VENV)/.demo  ## open Dagster's webserver and daemon on localhost:3000
 test: $(VENV)/.dev  ## all tests, on SQLite and on PostgreSQL
 	$(BIN)/pytest --numprocesses auto $(PYTEST_ARGS)
 
-check: lint types layers  ## lint, types, layers
+check: lint types layers audit secrets  ## lint, types, layers, vulnerable packages, secrets in files
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -32,6 +34,15 @@ types: $(VENV)/.dev
 
 layers: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+audit: $(VENV)/.dev  ## ask whether a pinned package has a known vulnerability; without network it says so and passes
+	@$(BIN)/python -m cowrie_pipeline_tests.audit
+
+secrets: $(VENV)/.dev  ## look for keys and passwords in the files that git tracks
+	@$(BIN)/python -m cowrie_pipeline_tests.secret_scan
+
+fuzz: $(VENV)/.dev  ## fuzz readers and parsers at length: FUZZ_EXAMPLES=20000 each, new ones each time
+	COWRIE_TEST_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest --numprocesses auto -q cowrie_pipeline_tests/properties $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev  ## measure the figures of docs/benchmarks.md side by side with their references
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

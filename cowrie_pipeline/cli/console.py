@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cowrie_pipeline.observability.progress import listening
+from cowrie_pipeline.steps.harmless import defanged_urls
 
 __all__ = [
     "ERR",
@@ -79,7 +80,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows; numbers stand to the right, and nothing attackers wrote is taken for markup."""
+    """Print rows; numbers stand to the right, and nothing attackers wrote is taken for markup or for a link."""
     if not rows:
         return
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 3, 0, 0))
@@ -99,7 +100,7 @@ def _shown(value: Any) -> Any:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.2f}"
-    return Text(harmless(str(value)))
+    return Text(harmless(defanged_urls(str(value))))
 
 
 def in_words(span: timedelta) -> str:
