@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-FUZZ_EXAMPLES ?= 20000
+# what `make fuzz` fuzzes, and with how many examples each
+FUZZED := $(addprefix cowrie_pipeline_tests/properties/test_,fuzz_log_reader.py fuzz_sources.py fuzz_legacy.py \
+  answer_properties.py list_properties.py dns_properties.py unpacking_properties.py)
+FUZZ_EXAMPLES ?= 5000
 
 export DAGSTER_HOME := $(CURDIR)
 export COWRIE_STATE_DIR := $(CURDIR)/var
@@ -41,8 +44,8 @@ audit: $(VENV)/.dev  ## ask whether a pinned package has a known vulnerability; 
 secrets: $(VENV)/.dev  ## look for keys and passwords in the files that git tracks
 	@$(BIN)/python -m cowrie_pipeline_tests.secret_scan
 
-fuzz: $(VENV)/.dev  ## fuzz readers and parsers at length: FUZZ_EXAMPLES=20000 each, new ones each time
-	COWRIE_TEST_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest --numprocesses auto -q cowrie_pipeline_tests/properties $(PYTEST_ARGS)
+fuzz: $(VENV)/.dev  ## fuzz the log reader and every parser for longer than the tests do: FUZZ_EXAMPLES=5000 each
+	COWRIE_TEST_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest --numprocesses auto -q $(FUZZED) $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev  ## measure the figures of docs/benchmarks.md side by side with their references
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
