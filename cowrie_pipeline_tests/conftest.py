@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy.engine import make_url
 
@@ -29,6 +30,12 @@ _numbers = itertools.count()
 # A timing is never a test: a busy machine fails nothing.
 hypothesis_settings.register_profile("untimed", deadline=None)
 hypothesis_settings.load_profile("untimed")
+# `make fuzz` looks for longer than CI does, at whatever does not say its own number.
+if _examples := os.environ.get("COWRIE_TEST_FUZZ_EXAMPLES"):
+    hypothesis_settings.register_profile(
+        "fuzz", deadline=None, max_examples=int(_examples), suppress_health_check=list(HealthCheck)
+    )
+    hypothesis_settings.load_profile("fuzz")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

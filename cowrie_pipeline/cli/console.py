@@ -18,6 +18,7 @@ from rich.text import Text
 
 from cowrie_pipeline.observability.progress import ProgressListener, listening
 from cowrie_pipeline.observability.status_files import note_progress
+from cowrie_pipeline.steps.harmless import defanged_urls
 
 __all__ = [
     "ERR",
@@ -88,7 +89,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def made_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Return rows as a table; numbers stand to the right, and nothing attackers wrote is taken for markup."""
+    """Return rows as a table; numbers stand to the right, and nothing attackers wrote is markup or a link."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for index, column in enumerate(columns):
         is_number = all(isinstance(row[index], int | float) for row in rows)
@@ -105,7 +106,7 @@ def _shown(value: Any) -> Any:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.2f}"
-    return Text(harmless(str(value)))
+    return Text(harmless(defanged_urls(str(value))))
 
 
 def in_words(span: timedelta) -> str:

@@ -19,6 +19,7 @@ from cowrie_pipeline.cli.console import ERR, fail, harmless, print_json, print_l
 from cowrie_pipeline.cli.database import open_filled
 from cowrie_pipeline.cli.options import ReportFormat
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.harmless import in_markdown, in_spreadsheet, visible
 from cowrie_pipeline.steps.reports import (
     Kind,
     Report,
@@ -35,8 +36,6 @@ __all__ = ["list_reports", "show_report"]
 
 # A table is read by a person; files get every row.
 _ROWS_OF_TABLE = 50
-# What spreadsheets take for a formula at the beginning of a cell, as OWASP lists it.
-_BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NO_PARQUET = (
     "writing parquet needs pyarrow, which is not installed: `pip install 'cowrie_pipeline[parquet]'`, or choose "
     "--format csv or json"
@@ -187,7 +186,7 @@ def _cell(value: Any, kind: Kind) -> Any:
     if value is None:
         return ""
     if kind is Kind.TEXT:
-        return f"'{value}" if value.startswith(_BEGINS_FORMULA) else value
+        return in_spreadsheet(value)
     if kind is Kind.BOOLEAN:
         return "true" if value else "false"
     return _json_value(value)
@@ -206,12 +205,17 @@ def _parquet(report: Report) -> bytes:
 
 
 def _table(report: Report) -> bytes:
-    """Return the rows as Markdown, which is a table in any editor."""
+    """Return the rows as Markdown, which is a table in any editor, and in no viewer a link or a picture."""
     lines = [" | ".join(report.columns), " | ".join("---" for _ in report.columns)]
+    kinds = [column.kind for column in report.spec.columns]
     for row in report.rows:
-        cells = ("-" if value is None else harmless(str(value)).replace("|", "\\|") for value in _shown(report, row))
-        lines.append(" | ".join(cells))
+        cells = zip(_shown(report, row), kinds, strict=True)
+        lines.append(" | ".join("-" if value is None else _markdown_cell(str(value), kind) for value, kind in cells))
     return "".join(f"| {line} |\n" for line in lines).encode("utf-8", "backslashreplace")
+
+
+def _markdown_cell(text: str, kind: Kind) -> str:
+    return in_markdown(visible(text)) if kind is Kind.TEXT else text
 
 
 _WRITERS: Mapping[ReportFormat, Callable[[Report], bytes]] = {

@@ -10,6 +10,7 @@ from typing import IO, Any
 from cowrie_pipeline.cli.console import fail, harmless, print_json, print_line, print_table, show_progress, time_shown
 from cowrie_pipeline.cli.database import open_filled, span_of
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.harmless import in_spreadsheet
 from cowrie_pipeline.steps.planted_keys import KeyReport, PlantedKeysReport, planted_keys
 
 __all__ = ["show_ssh_keys"]
@@ -30,8 +31,6 @@ _CSV_COLUMNS = (
     "log_ins",
     "successful_log_ins",
 )
-# A spreadsheet takes for a formula what begins so.
-_FORMULA = ("=", "+", "-", "@")
 
 
 def show_ssh_keys(
@@ -93,8 +92,7 @@ def _cell(value: Any) -> Any:
     """Return a value that neither a terminal nor a spreadsheet obeys: attackers choose comments."""
     if not isinstance(value, str):
         return value.isoformat() if hasattr(value, "isoformat") else value
-    text = harmless(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return in_spreadsheet(harmless(value))
 
 
 def _print(report: PlantedKeysReport) -> None:

@@ -9,12 +9,14 @@ import dagster as dg
 from sqlalchemy import Connection, Select, Table
 
 from cowrie_pipeline.settings import Settings
+from cowrie_pipeline.steps.harmless import visible
 from cowrie_pipeline.steps.inventories import CascadeStats
 
 __all__ = ["lineage", "page_value", "preview", "stats_metadata", "table_metadata", "table_of"]
 
 _PREVIEW_ROWS = 5
 _LARGEST_OF_BROWSERS = 2**53
+_LONGEST = 200
 
 
 def table_metadata(table: Table, upstream: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def preview(connection: Connection, statement: Select[Any]) -> dg.TableMetadataV
 
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
-    """Return rows as a table that the UI shows; what is no number or truth is shown as text."""
+    """Return rows as a table that the UI shows; what is no number or truth is shown as text that deceives nobody."""
     kinds = [_kind([row[index] for row in rows]) for index in range(len(columns))]
     schema = dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in zip(columns, kinds, strict=True)])
     records = [
@@ -103,4 +105,4 @@ def _shown(value: Any, kind: str) -> str | int | float | bool | None:
     if isinstance(value, date):
         return value.isoformat()
     text = str(value)
-    return text if len(text) <= 200 else text[:200] + "..."
+    return visible(text[:_LONGEST]) + ("..." if len(text) > _LONGEST else "")

@@ -4,7 +4,6 @@ Belongs here: which reports a materialization shows, and pictures in Markdown.
 Does not belong here: what they say (steps/reports.py).
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -17,6 +16,7 @@ from cowrie_pipeline.enrichment.outcomes import Status
 from cowrie_pipeline.orchestration.metadata import table_of
 from cowrie_pipeline.steps.charts import BarChart, ColumnChart, bar_chart, column_chart, image_of
 from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.harmless import in_markdown
 from cowrie_pipeline.steps.reports import Report, ReportSpec, Span, all_reports, days_to, run_report
 from cowrie_pipeline.warehouse.tables import loaded_days
 
@@ -28,7 +28,6 @@ DAYS_SHOWN = 31
 _MONTH = 30
 # The columns of a report on how much is known.
 _COVERAGE = {"field", "total", "known"}
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 
 
 def report_metadata(
@@ -133,9 +132,4 @@ def sessions_by_day_image(connection: Connection, last: date) -> dg.MarkdownMeta
 
 def _shown(chart: BarChart | ColumnChart) -> dg.MarkdownMetadataValue:
     """Return a picture in Markdown: Dagster's UI shows one that is a `data:` URI, and takes none of it for markup."""
-    return dg.MetadataValue.md(f"![{_plain(chart.title)}]({image_of(chart)})")
-
-
-def _plain(text: str) -> str:
-    """Return text that Markdown takes for nothing but text."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    return dg.MetadataValue.md(f"![{in_markdown(chart.title)}]({image_of(chart)})")

@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from cowrie_pipeline.observability.tracing import span
 from cowrie_pipeline.settings import Settings
 
-__all__ = ["UnreachableError", "Warehouse", "WarehouseError", "database_url"]
+__all__ = ["UnreachableError", "Warehouse", "WarehouseError", "database_url", "shown_url"]
 
 _log = logging.getLogger(__name__)
 # How long a writer waits for another on SQLite, which has one writer at a time.
@@ -113,7 +113,7 @@ class Warehouse:
     @property
     def safe_url(self) -> str:
         """The URL without its password."""
-        return self.url.render_as_string(hide_password=True)
+        return shown_url(self.url)
 
     @contextmanager
     def begin(self, *, lock: str | tuple[str, ...] = ()) -> Iterator[Connection]:
@@ -206,6 +206,12 @@ def database_url(url: str) -> URL:
             raise WarehouseError("an SQLite database in memory is lost with the process: name a file, sqlite:////...")
         return parsed
     raise WarehouseError(f"expected an SQLite or PostgreSQL database, found {parsed.get_backend_name()}")
+
+
+def shown_url(url: URL) -> str:
+    """Return a database's URL without a password, also where it is in the query: `?password=***`."""
+    hidden = {name: "***" for name in url.query if "password" in name.lower()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _open_file(url: URL, patience_seconds: float, *, read_only: bool) -> Engine:

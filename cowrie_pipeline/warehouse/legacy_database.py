@@ -17,7 +17,7 @@ from urllib.parse import quote
 from sqlalchemy import Boolean, Connection, Engine, Integer, create_engine, event, inspect
 from sqlalchemy.exc import DatabaseError
 
-from cowrie_pipeline.warehouse.engine import WarehouseError, database_url
+from cowrie_pipeline.warehouse.engine import WarehouseError, database_url, shown_url
 from cowrie_pipeline.warehouse.tables import VERSION_TABLE
 
 __all__ = ["LegacyDatabase"]
@@ -41,12 +41,12 @@ class LegacyDatabase:
         """Where it is, without its password, whatever folder the command was called in."""
         if self._is_sqlite:
             return f"sqlite:///{Path(self.url.database or '').resolve()}"
-        return self.url.render_as_string(hide_password=True)
+        return shown_url(self.url)
 
     @property
     def digest(self) -> str:
         """The name under which the target remembers it: of where it is, not of what is in it."""
-        where = self.location if self._is_sqlite else self.url.set(username=None, password=None).render_as_string()
+        where = self.location if self._is_sqlite else shown_url(self.url.set(username=None, password=None))
         return blake2b(where.encode(), digest_size=16).hexdigest()
 
     @contextmanager

@@ -1,9 +1,9 @@
 """What holds for every answer that a service could give, sensible or not."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -18,10 +18,12 @@ from cowrie_pipeline.enrichment.sources.http_source import (
     NotApplicableError,
     RefusedError,
     UnreadableAnswerError,
+    retry_after,
 )
 from cowrie_pipeline_tests.contract import services
 from cowrie_pipeline_tests.contract.services import CASES, Case
 from cowrie_pipeline_tests.enrichment.allowances import MemoryAllowance
+from cowrie_pipeline_tests.properties.fuzzing import anything, leaves, octets_of, spoilt
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KNOWN_ANSWERS: dict[str, Any] = {
@@ -35,52 +37,13 @@ KNOWN_ANSWERS: dict[str, Any] = {
     "pwned_passwords": {},
 }
 
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(-5, 5)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8)
-    | st.sampled_from(
-        ["true", "2026-01-01", "2026-01-01 00:00:00 UTC", "US", "online", "12", "not listed", "203.0.113.7"]
-    )
-)
-anything = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
-)
 every_service = pytest.mark.parametrize("case", CASES, ids=str)
 statuses = st.sampled_from([200, 200, 200, 201, 204, 400, 404, 418, 422])
-
-
-@st.composite
-def spoilt(draw: st.DrawFn, answer: Any) -> Any:
-    """Return a true answer in which any part may be something else, missing or more."""
-    if draw(st.integers(0, 7)) == 0:
-        return draw(anything)
-    if isinstance(answer, dict):
-        kept = {key: draw(spoilt(value)) for key, value in answer.items() if draw(st.integers(0, 9))}
-        return kept | (draw(st.dictionaries(st.text(max_size=5), scalars, max_size=1)))
-    if isinstance(answer, list):
-        return [draw(spoilt(value)) for value in answer] + draw(st.lists(anything, max_size=2))
-    return answer
 
 
 @cache
 def source_of(case: Case) -> HttpSource:
     return case.source(HttpClient(), MemoryAllowance(), Circuit(), api_key=services.KEY)
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        assert all(isinstance(key, str) for key in value)
-        for each in value.values():
-            yield from leaves(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from leaves(each)
-    else:
-        yield value
 
 
 def check(case: Case, status: int, body: bytes) -> None:
@@ -117,3 +80,43 @@ def test_a_true_answer_with_any_part_spoilt_is_read_or_refused(case: Case, data:
 @given(status=statuses, body=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_octets_are_read_or_refused(case: Case, status: int, body: bytes) -> None:
     check(case, status, body)
+
+
+@every_service
+@given(data=st.data(), status=statuses)
+def test_a_true_answer_with_octets_changed_or_cut_off_is_read_or_refused(
+    case: Case, data: st.DataObject, status: int
+) -> None:
+    check(case, status, data.draw(octets_of(KNOWN_ANSWERS[str(case)])))
+
+
+hashes = st.text("0123456789ABCDEFabcdef", min_size=30, max_size=40)
+counts = st.integers().map(str) | st.text(max_size=5) | st.sampled_from(["0", "9" * 5000, "1e9", "\u0661"])
+rows = st.lists(st.one_of(st.tuples(hashes, counts).map(":".join), st.text(max_size=50)), max_size=5)
+
+
+@given(lines=rows, ending=st.sampled_from(["\r\n", "\n", "\r"]))
+def test_any_lines_of_hashes_are_read_or_refused(lines: list[str], ending: str) -> None:
+    (passwords,) = (case for case in CASES if str(case) == "pwned_passwords")
+    check(passwords, 200, ending.join(lines).encode("utf-8", "replace"))
+
+
+said = st.one_of(
+    st.integers().map(str),
+    st.text(max_size=30),
+    st.datetimes().map(lambda at: at.strftime("%a, %d %b %Y %H:%M:%S GMT")),
+    st.sampled_from(
+        ["9" * 5000, "-1", "1e9", "nan", "Fri, 31 Dec 99999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"]
+    ),
+)
+
+
+@every_service
+@given(value=said, name=st.sampled_from(["Retry-After", "X-RateLimit-Reset", "X-RateLimit-Remaining", "X-Result-Dt"]))
+def test_no_header_makes_a_pause_that_is_none(case: Case, value: str, name: str) -> None:
+    reply = Reply(429, {name: value}, b"", "application/json", 1.0, NOW)
+    assert isinstance(source_of(case).pause_for(reply), timedelta)
+    waits = retry_after(reply, NOW)
+    assert waits is None or timedelta(0) <= waits
+    # however long it is, there is a time at its end
+    assert waits is None or NOW + waits > NOW - timedelta(seconds=1)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from cowrie_pipeline.enrichment.downloads import Contents, InvalidFileError
 from cowrie_pipeline.enrichment.lists.delegated import DELEGATED
@@ -25,6 +24,7 @@ from cowrie_pipeline_tests.enrichment.made_lists import (
     spamhaus,
     tor_exits,
 )
+from cowrie_pipeline_tests.properties.fuzzing import edited, edits
 
 GOOD: list[tuple[PublishedList, bytes]] = [
     (TOR_EXITS, tor_exits(f"9.9.{n}.1" for n in range(250))),
@@ -33,18 +33,6 @@ GOOD: list[tuple[PublishedList, bytes]] = [
     (RESEARCH_SCANNERS, research({f"9.9.{n}.1": "shodan" for n in range(150)})),
     (DELEGATED[0], delegated(f"arin|US|asn|{n}|1|20000330|assigned|x" for n in range(1, 30))),
 ]
-
-pieces = st.binary(max_size=6) | st.sampled_from(
-    [b"\n", b"|", b'"', b"{", b"}", b"null", b"-1", b"9" * 5000, b"1e999", b"[" * 2000, b"\x00", b"\xff", b"0" * 30]
-)
-edits = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), pieces), min_size=1, max_size=4)
-
-
-def edited(content: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
-    for where, removed, piece in changes:
-        at = int(where * len(content))
-        content = content[:at] + piece + content[at + removed :]
-    return content
 
 
 def validate(published: PublishedList, content: bytes) -> Contents | None:

@@ -95,7 +95,7 @@ def made_report(text: str = "x", **changes: Any) -> AttackReport:
     return replace(report, **changes)
 
 
-class _Parsed(HTMLParser):
+class Parsed(HTMLParser):
     """What a browser makes of a page: elements with the names of their attributes, and the values of some."""
 
     def __init__(self, page: str) -> None:
@@ -135,14 +135,14 @@ _filled = _texts.filter(bool)
 @hypothesis_settings(max_examples=150, deadline=None)
 @given(_filled)
 def test_no_element_and_no_attribute_comes_from_data(text: str) -> None:
-    plain, hostile = _Parsed(render_page(made_report())), _Parsed(render_page(made_report(text)))
+    plain, hostile = Parsed(render_page(made_report())), Parsed(render_page(made_report(text)))
     assert hostile.elements == plain.elements
     assert hostile.other == plain.other == []
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_attackers_write_is_in_no_attribute_that_does_something(text: str) -> None:
-    page = _Parsed(render_page(made_report(text)))
+    page = Parsed(render_page(made_report(text)))
     assert {value for name, value in page.values if name in {"href", "src"} and not value.startswith("#")} == {"data:,"}
     assert not [name for name, _ in page.values if name.startswith("on") or name == "style"]
     assert "script" not in {tag for tag, _ in page.elements}
@@ -152,12 +152,12 @@ def test_what_attackers_write_is_in_no_attribute_that_does_something(text: str) 
 def test_a_picture_that_stands_alone_is_as_harmless(text: str) -> None:
     drawn = templates().get_template("picture.svg").render(chart=bar_chart(text, [(text, 3)]), kind="bars")
     plain = templates().get_template("picture.svg").render(chart=bar_chart("x", [("x", 3)]), kind="bars")
-    assert _Parsed(drawn).elements == _Parsed(plain).elements
+    assert Parsed(drawn).elements == Parsed(plain).elements
     assert image_of(bar_chart(text, [(text, 3)])).startswith("data:image/svg+xml;base64,")
 
 
 def test_the_policy_of_the_page_allows_its_own_style_sheet_and_nothing_else() -> None:
-    page = _Parsed(render_page(made_report()))
+    page = Parsed(render_page(made_report()))
     (policy,) = [value for _, value in page.values if value.startswith("default-src")]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy

@@ -1,0 +1,1 @@
+"""What attackers and thieves try: hostile text through a whole run, planted secrets, exposed services."""
