@@ -15,7 +15,8 @@ from cowrie_pipeline.cli.main import app as pipeline
 from cowrie_pipeline.settings import Settings, describe_settings
 
 ROOT = Path(__file__).resolve().parents[1]
-DEPLOY, GUIDE = ROOT / "deploy", ROOT / "docs" / "guide.md"
+DEPLOY = ROOT / "deploy"
+GUIDES = tuple(ROOT / "docs" / name for name in ("guide.md", "postgresql.md"))
 UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in (".service", ".target", ".timer"))
 ENV_EXAMPLE = DEPLOY / "systemd" / "cowrie-pipeline.env.example"
 INSTALLED = "/opt/cowrie_pipeline"
@@ -41,15 +42,15 @@ def known_variables() -> set[str]:
     return listed
 
 
-def code_of_guide() -> str:
-    """Return the guide's blocks of shell code, each command on one line."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+def code_of(guide: Path) -> str:
+    """Return a guide's blocks of shell code, each command on one line."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", guide.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     return "\n".join(blocks).replace("\\\n", " ")
 
 
-def commands_of_guide() -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return our commands that the guide names, in blocks and in the text: program with subcommands, and options."""
-    lines = code_of_guide().splitlines() + re.findall(r"`([^`\n]+)`", GUIDE.read_text(encoding="utf-8"))
+def commands_of(guide: Path) -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return our commands that a guide names, in blocks and in the text: program with subcommands, and options."""
+    lines = code_of(guide).splitlines() + re.findall(r"`([^`\n]+)`", guide.read_text(encoding="utf-8"))
     found = set()
     for line in lines:
         for match in re.finditer(
@@ -149,9 +150,10 @@ def test_dagster_on_postgresql_differs_in_its_storage_alone() -> None:
     assert "\n      password: {env: DAGSTER_PG_PASSWORD}\n" in other[0]
 
 
-def test_the_guide_names_commands_and_options_that_exist() -> None:
-    commands = commands_of_guide()
-    assert (("cowrie-pipeline", "alerts", "test"), ()) in commands
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_a_guide_names_commands_and_options_that_exist(guide: Path) -> None:
+    commands = commands_of(guide)
+    assert any(words == ("cowrie-pipeline", "db", "upgrade") for words, _ in commands)
     wrong = []
     for (program, *words), options in sorted(commands):
         shown = CliRunner().invoke(COMMANDS[program], [*words, "--help"])
@@ -160,8 +162,9 @@ def test_the_guide_names_commands_and_options_that_exist() -> None:
     assert wrong == []
 
 
-def test_the_guides_links_lead_somewhere() -> None:
-    text = GUIDE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_a_guides_links_lead_somewhere(guide: Path) -> None:
+    text = guide.read_text(encoding="utf-8")
     anchors = {
         re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
         for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
@@ -171,13 +174,14 @@ def test_the_guides_links_lead_somewhere() -> None:
         if target.startswith("https://"):
             continue
         if path:
-            assert (GUIDE.parent / path).exists(), target
+            assert (guide.parent / path).exists(), target
         else:
             assert anchor in anchors, target
 
 
-def test_the_guide_names_files_of_the_project_that_exist() -> None:
-    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs)/[\w./-]+)", GUIDE.read_text(encoding="utf-8")))
-    named |= set(re.findall(r"(?<![\w/])(deploy/[\w./-]+\w)", GUIDE.read_text(encoding="utf-8")))
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_a_guide_names_files_of_the_project_that_exist(guide: Path) -> None:
+    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs|sql)/[\w./-]+)", guide.read_text(encoding="utf-8")))
+    named |= set(re.findall(r"(?<![\w/])(deploy/[\w./-]+\w)", guide.read_text(encoding="utf-8")))
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
