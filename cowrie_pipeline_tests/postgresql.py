@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,9 @@ class OwnServer:
         self._control("-m", "immediate", "stop")
 
     def remove(self) -> None:
-        self.stop()
+        """End the server, if a test has not, and remove its data."""
+        with suppress(subprocess.CalledProcessError):
+            self.stop()
         shutil.rmtree(self.folder)
 
     def url(self, database: str = "postgres", *, user: str = "postgres", password: str | None = None) -> str:

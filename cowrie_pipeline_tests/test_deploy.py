@@ -16,7 +16,7 @@ from cowrie_pipeline.settings import Settings, describe_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY, DOCS = ROOT / "deploy", ROOT / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("guide", "observability", "operations", "alerts", "status")]
+PAGES = [DOCS / f"{name}.md" for name in ("guide", "postgresql", "observability", "operations", "alerts", "status")]
 OF_PAGES = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in (".service", ".target", ".timer"))
 ENV_EXAMPLE = DEPLOY / "systemd" / "cowrie-pipeline.env.example"
@@ -184,6 +184,6 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
 
 @OF_PAGES
 def test_a_page_names_files_of_the_project_that_exist(page: Path) -> None:
-    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs)/[\w./-]+)", page.read_text(encoding="utf-8")))
+    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs|sql)/[\w./-]+)", page.read_text(encoding="utf-8")))
     named |= set(re.findall(r"(?<![\w/])(deploy/[\w./-]+\w)", page.read_text(encoding="utf-8")))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

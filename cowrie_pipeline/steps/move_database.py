@@ -10,6 +10,7 @@ Does not belong here: how rows are read and told to be the same (warehouse/copyi
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 
 from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Table, Text, insert, inspect, select, update
 from sqlalchemy import text as sql
@@ -118,7 +119,13 @@ def _refuse_other_versions(source: Warehouse) -> None:
 
 
 def _identity(source: Warehouse) -> str:
-    where = source.url.set(username=None, password=None).render_as_string()
+    """Return the name under which a target remembers where its rows come from."""
+    is_file = source.dialect == "sqlite"
+    where = (
+        str(Path(source.url.database or "").resolve())
+        if is_file
+        else source.url.set(username=None, password=None).render_as_string()
+    )
     return blake2b(where.encode(), digest_size=16).hexdigest()
 
 

@@ -189,7 +189,8 @@ def _refuse_unknown(path: Path, version: str | None) -> None:
 
 
 def _restore_file(warehouse: Warehouse, path: Path, *, replace: bool, on_progress: OnProgress) -> str:
-    target = Path(warehouse.url.database or "").absolute()
+    # of a link the file that it leads to is replaced
+    target = Path(warehouse.url.database or "").resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and not replace:
         _refuse_rows(warehouse)

@@ -100,6 +100,21 @@ def wait_for_rows(warehouse: Warehouse) -> None:
     raise AssertionError("the workers do not go on")
 
 
+def test_a_process_that_was_connected_waits_for_a_server_that_is_restarted(server: OwnServer) -> None:
+    warehouse = Warehouse(server.url("cowrie"))
+    with warehouse.read() as connection:
+        connection.execute(text("SELECT 1"))
+    server.stop()
+    restart = threading.Timer(1, server.start)
+    restart.start()
+    try:
+        with warehouse.read() as connection:
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    finally:
+        restart.join()
+        warehouse.dispose()
+
+
 def test_a_server_that_was_never_there_is_not_waited_for(server: OwnServer) -> None:
     wrong = Warehouse(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     with pytest.raises(UnreachableError, match="server runs"), wrong.read():
