@@ -83,7 +83,7 @@ def proxied(folder: Path, ui: int, metrics: int) -> tuple[Path, int, int]:
         ("/etc/nginx/cowrie-users", str(folder / "users")),
         ("/etc/nginx/cowrie-scrapers", str(folder / "scrapers")),
         ("http://127.0.0.1:3000", f"http://127.0.0.1:{ui}"),
-        ("http://127.0.0.1:9108", f"http://127.0.0.1:{metrics}"),
+        ("http://127.0.0.1:9464", f"http://127.0.0.1:{metrics}"),
     ):
         assert before in text, before
         text = text.replace(before, after)

@@ -17,7 +17,7 @@ ROWS = [
 TESTS = PROJECT / "cowrie_pipeline_tests"
 PACKAGE = PROJECT / "cowrie_pipeline"
 # what runs text, and where it may
-RUNNING = {"system", "popen", "eval", "exec", "loads_pickle", "Popen", "check_output", "getoutput", "execv"}
+RUNNING = {"system", "popen", "eval", "exec", "Popen", "execv", "execve", "spawnv", "posix_spawn"}
 ALLOWED = {("cli/demo.py", "execv")}
 
 
