@@ -75,7 +75,11 @@ def test_any_reply_by_whois_answers_for_what_was_asked_alone(texts: list[str]) -
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     folder = tmp_path_factory.mktemp("mmdb")
     asn = {"9.8.0.0/16": asn_record(5, "ORG"), "9.9.0.0/16": asn_record(6)}
-    place = {"country": {"iso_code": "NL"}, "city": {"names": {"en": "X"}}, "location": {"latitude": 1.5}}
+    place: dict[str, Any] = {
+        "country": {"iso_code": "NL"},
+        "city": {"names": {"en": "X"}},
+        "location": {"latitude": 1.5},
+    }
     city = {"9.8.0.0/16": place, "9.9.0.0/16": {"country": {"iso_code": "DE"}}}
     return {
         "GeoLite2-ASN": write_database(folder / "a.mmdb", "GeoLite2-ASN", asn).read_bytes(),

@@ -35,8 +35,10 @@ _POINTER_BASES = (0, 2048, 526_336, 0)
 class DatabaseShape(Protocol):
     """What a database's metadata says of its tree."""
 
-    node_count: int
-    record_size: int
+    @property
+    def node_count(self) -> int: ...  # noqa: D102 - the class says it
+    @property
+    def record_size(self) -> int: ...  # noqa: D102
 
 
 def check_database(content: bytes, shape: DatabaseShape) -> None:
