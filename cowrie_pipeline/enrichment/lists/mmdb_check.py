@@ -20,7 +20,8 @@ __all__ = ["DatabaseShape", "check_database"]
 
 # between the tree and the data
 _SEPARATOR = 16
-# MaxMind's own records nest four deep and have less than a hundred values
+# MaxMind's own records nest four deep and have less than a hundred values. The depth is that of one measuring, so that it
+# ends; what was measured before can be deeper below it, up to the 512 at which the reader in C gives up by itself.
 _DEEPEST = 16
 _MOST_VALUES = 20_000
 _POINTER, _TEXT, _DOUBLE, _BYTES, _MAP = 1, 2, 3, 4, 7
@@ -83,35 +84,38 @@ def _records(tree: bytes, size: int) -> "np.ndarray[tuple[int], np.dtype[np.int6
 
 
 class _Values:
-    """The values of the data, each measured once: where it ends, and how many values it is with all that it names."""
+    """The values of the data: where each ends, and how many values it is with all that its pointers lead to.
+
+    What a pointer leads to is measured once, whoever else leads there; so the work is bounded by the size of the file.
+    """
 
     def __init__(self, content: bytes, start: int) -> None:
         self._content = content
         self._start = start
-        self._known: dict[int, tuple[int, int]] = {}
+        self._values_at: dict[int, int] = {}
 
     def measure(self, at: int, depth: int) -> tuple[int, int]:
         """Return where the value at `at` ends, and how many values it is."""
-        known = self._known.get(at)
-        if known is not None:
-            return known
         if depth > _DEEPEST:
             raise InvalidFileError(f"expected values at most {_DEEPEST} deep, found deeper ones at {at:,}")
         kind, size, at_content = self._head(at)
         if kind == _POINTER:
-            target = self._start + size
-            if self._octet(target) >> 5 == _POINTER:
-                raise InvalidFileError(f"expected no pointer to a pointer, found one at {at:,}")
-            found = at_content, self.measure(target, depth + 1)[1]
-        elif kind in {_MAP, _ARRAY}:
-            found = self._several(kind, size, at_content, depth)
-        else:
-            octets = self._octets_of(kind, size, at)
-            if at_content + octets > len(self._content):
-                raise InvalidFileError(f"expected {octets:,} octets at {at:,}, found the end")
-            found = at_content + octets, 1
-        self._known[at] = found
-        return found
+            return at_content, self._pointed_at(self._start + size, depth + 1)
+        if kind in {_MAP, _ARRAY}:
+            return self._several(kind, size, at_content, depth)
+        octets = self._octets_of(kind, size, at)
+        if at_content + octets > len(self._content):
+            raise InvalidFileError(f"expected {octets:,} octets at {at:,}, found the end")
+        return at_content + octets, 1
+
+    def _pointed_at(self, at: int, depth: int) -> int:
+        """Return how many values are where a pointer leads."""
+        values = self._values_at.get(at)
+        if values is None:
+            if self._octet(at) >> 5 == _POINTER:
+                raise InvalidFileError(f"expected no pointer to a pointer, found one that leads to {at:,}")
+            values = self._values_at[at] = self.measure(at, depth)[1]
+        return values
 
     def _several(self, kind: int, size: int, at: int, depth: int) -> tuple[int, int]:
         values = 1
