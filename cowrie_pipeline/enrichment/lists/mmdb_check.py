@@ -20,8 +20,8 @@ __all__ = ["DatabaseShape", "check_database"]
 
 # between the tree and the data
 _SEPARATOR = 16
-# MaxMind's own records nest four deep and have less than a hundred values. The depth is that of one measuring, so that it
-# ends; what was measured before can be deeper below it, up to the 512 at which the reader in C gives up by itself.
+# MaxMind's own records nest four deep and have less than a hundred values. The depth is that of one measuring, so that
+# it ends; what was measured before can be deeper below it, up to the 512 at which the reader in C gives up by itself.
 _DEEPEST = 16
 _MOST_VALUES = 20_000
 _POINTER, _TEXT, _DOUBLE, _BYTES, _MAP = 1, 2, 3, 4, 7
