@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # types-psutil is no dependency of ours
+import psutil
 
 from benchmarks.databases import DIALECTS, Databases
 from benchmarks.figures import FIGURES, Bench, Row, Skipped

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # types-psutil is no dependency of ours
+import psutil
 
 __all__ = ["MeasureError", "Measured", "run_command", "run_task", "serving"]
 

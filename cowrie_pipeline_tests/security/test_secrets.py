@@ -234,9 +234,9 @@ def test_no_secret_is_in_anything_that_is_left_of_runs(world: World) -> None:
     world.run(program, "alerts", "send", code={0, 1})
     told = world.run(program, "alerts", "test", code={1})
     assert "refused" in told
-    for arguments in (("status",), ("alerts", "list"), ("alerts", "list", "--json")):
-        world.run(program, *arguments, code={0})
-    asked: tuple[tuple[str, ...], ...] = (
+    for shown in (("status",), ("alerts", "list"), ("alerts", "list", "--json")):
+        world.run(program, *shown, code={0})
+    looked_up: tuple[tuple[str, ...], ...] = (
         ("sources", "--terms"),
         ("sources", "--json"),
         ("plan",),
@@ -244,8 +244,8 @@ def test_no_secret_is_in_anything_that_is_left_of_runs(world: World) -> None:
         ("passwords", "--verbose"),
         ("cache", "stats"),
     )
-    for question in asked:
-        world.run(python, *enrich, *question, code={0, 1}, **path)
+    for arguments in looked_up:
+        world.run(python, *enrich, *arguments, code={0, 1}, **path)
     assert holders_of_secrets(world) == []
 
 

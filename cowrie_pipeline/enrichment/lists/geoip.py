@@ -15,6 +15,7 @@ from pathlib import Path
 import maxminddb
 
 from cowrie_pipeline.enrichment.downloads import Contents, InvalidFileError, Packing, PublishedFile
+from cowrie_pipeline.enrichment.lists.mmdb_check import check_database
 from cowrie_pipeline.enrichment.lists.published import PublishedList, always
 from cowrie_pipeline.enrichment.terms import Terms
 
@@ -36,7 +37,8 @@ def _validator(kind: str) -> Callable[[Path], Contents]:
             with maxminddb.open_database(path, maxminddb.MODE_MMAP) as reader:
                 metadata = reader.metadata()
                 built_at = datetime.fromtimestamp(metadata.build_epoch, UTC)
-                # A record is read, because the metadata, at the end, can be whole in a broken file.
+                # The metadata, at the end, can be whole in a broken file.
+                check_database(path.read_bytes(), metadata)
                 is_empty = next(iter(reader), None) is None
         except _DAMAGE as error:
             raise InvalidFileError(f"expected a database in MaxMind's format, found {error}") from error
