@@ -18,7 +18,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import dagster as dg
-import psutil  # type: ignore[import-untyped]  # types-psutil is no dependency of ours
+import psutil
 import psycopg
 from sqlalchemy import select
 from sqlalchemy.engine import make_url

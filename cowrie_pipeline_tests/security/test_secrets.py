@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped]  # types-psutil is no dependency of ours
+import psutil
 import pytest
 from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.engine import make_url
