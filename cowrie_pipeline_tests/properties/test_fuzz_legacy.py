@@ -9,6 +9,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +55,8 @@ def parts_of(value: Any) -> Iterator[Any]:
     if is_dataclass(value) and not isinstance(value, type):
         for each in fields(value):
             yield from parts_of(getattr(value, each.name))
+    elif isinstance(value, msgspec.Struct):
+        yield from parts_of(msgspec.structs.asdict(value))
     elif isinstance(value, dict):
         for key, each in value.items():
             assert isinstance(key, str)

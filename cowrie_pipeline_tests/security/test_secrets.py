@@ -56,11 +56,9 @@ to = ["operator@example.org"]
 """
 # A mistake in our own code, whose message shows everything that is at hand.
 RAISING = """
-import sys
-from cowrie_pipeline.cli import {module}
+from cowrie_pipeline.cli import main
 from cowrie_pipeline.orchestration.assets import session_snapshots
 from cowrie_pipeline.settings import Settings, read_receivers
-from cowrie_pipeline.steps import refresh
 from cowrie_pipeline.warehouse.engine import Warehouse
 
 def fail(*arguments, **named):
@@ -70,7 +68,7 @@ def fail(*arguments, **named):
     raise RuntimeError("a mistake with " + repr(at_hand))
 
 session_snapshots.take_snapshots = fail
-{module}.app()
+main.app()
 """
 
 
@@ -229,7 +227,7 @@ def test_no_secret_is_in_anything_that_is_left_of_runs(world: World) -> None:
     path = {"PYTHONPATH": str(PROJECT)}
     world.run(program, "run", code={0})
     world.run(program, "run", "--json", code={0, 1})
-    told = world.run(python, "-c", RAISING.format(module="main"), "run", code={1}, **path)
+    told = world.run(python, "-c", RAISING, "run", code={1}, **path)
     assert "a mistake with" in told
     world.run(program, "alerts", "send", code={0, 1})
     told = world.run(program, "alerts", "test", code={1})

@@ -491,16 +491,19 @@ def check_address(key: str, said: Any, expected: str, found: object) -> None:
 
 
 def retry_after(reply: Reply, now: datetime) -> timedelta | None:
-    """Return what a Retry-After says, in seconds or as a date: 0 where that has passed, None where it says nothing."""
+    """Return what a Retry-After says, in seconds or as a date: 0 where that has passed, None where it says nothing.
+
+    It is never longer than the longest pause.
+    """
     said = reply.headers.get("Retry-After", "").strip()
     try:
         if said.isascii() and said.replace(".", "", 1).isdigit():
             return timedelta(seconds=min(float(said), MAX_PAUSE.total_seconds()))
         until = parsedate_to_datetime(said)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year of twenty digits
         return None
     until = until.replace(tzinfo=UTC) if until.tzinfo is None else until
-    return max(timedelta(0), until - now)
+    return min(max(timedelta(0), until - now), MAX_PAUSE)
 
 
 def _host_of(url: str) -> str | None:
