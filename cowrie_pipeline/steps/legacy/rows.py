@@ -24,6 +24,7 @@ from cowrie_pipeline.steps.legacy.values import (
     read_ip_type,
     read_text,
     read_time,
+    storable,
 )
 from cowrie_pipeline.steps.session_snapshots import OBSERVED_WITHIN
 
@@ -504,7 +505,7 @@ def _facts(row: Row, columns: Iterable[str], oddities: Oddities) -> dict[str, An
     for column in dict.fromkeys(columns):
         value = row.get(column)
         if isinstance(value, int | float):
-            found[column] = value
+            found[column] = storable(value, column, oddities)
         elif (text := read_text(value, column, oddities)) is not None:
             found[column] = text
     return found

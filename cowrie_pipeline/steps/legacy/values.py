@@ -27,6 +27,7 @@ __all__ = [
     "read_ip_type",
     "read_text",
     "read_time",
+    "storable",
 ]
 
 Oddities = Counter[str]
@@ -40,6 +41,8 @@ _NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d+)?")
 # PostgreSQL writes the offset of a time zone by its hours alone.
 _SHORT_OFFSET = re.compile(r"([+-]\d\d)$")
 _AS_NAME = re.compile(r"AS\s*(\d+)", re.IGNORECASE)
+
+_LARGEST = 2**63 - 1
 
 
 def read_text(value: Any, name: str, oddities: Oddities) -> str | None:
@@ -87,7 +90,7 @@ def _as_time(value: Any) -> datetime | None:
             except ValueError:
                 return None
         value = float(text)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and _is_sensible(value):
         seconds = value / 1000 if abs(value) >= _MILLISECONDS_FROM else value
         try:
             return _EPOCH + timedelta(seconds=seconds)
@@ -96,12 +99,17 @@ def _as_time(value: Any) -> datetime | None:
     return None
 
 
+def _is_sensible(number: float) -> bool:
+    """Say whether a number is one that can be calculated with: JSON has whole numbers that no float holds."""
+    return abs(number) <= _LARGEST if isinstance(number, int) else math.isfinite(number)
+
+
 def read_count(value: Any, name: str, oddities: Oddities) -> int | None:
     """Return a number that is not negative, None for nothing and for anything else."""
     if value is None or value == "":
         return None
     number: float | int | None = None
-    if isinstance(value, int | float) and math.isfinite(value):
+    if isinstance(value, int | float) and _is_sensible(value):
         number = value
     elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         number = float(value) if "." in value else int(value)
@@ -180,20 +188,20 @@ def read_document(value: Any, name: str, oddities: Oddities) -> dict[str, Any] |
     if not value:
         oddities[f"{name}: an empty document"] += 1
         return None
-    storable: dict[str, Any] = _storable(value, name, oddities)
-    return storable
+    document: dict[str, Any] = storable(value, name, oddities)
+    return document
 
 
-def _storable(value: Any, name: str, oddities: Oddities) -> Any:
+def storable(value: Any, name: str, oddities: Oddities) -> Any:
     """Make what neither jsonb nor our encoder can hold storable: NUL, halves of surrogates, NaN, enormous numbers."""
     if isinstance(value, str):
         if "\0" in value:
             oddities[f"{name}: NUL in text, escaped"] += 1
         return escape_text(value)
     if isinstance(value, Mapping):
-        return {escape_text(str(key)): _storable(each, name, oddities) for key, each in value.items()}
+        return {escape_text(str(key)): storable(each, name, oddities) for key, each in value.items()}
     if isinstance(value, list):
-        return [_storable(each, name, oddities) for each in value]
+        return [storable(each, name, oddities) for each in value]
     if (isinstance(value, float) and not math.isfinite(value)) or (type(value) is int and abs(value) > _MAX_COUNT):
         oddities[f"{name}: a number that no database holds, kept as text"] += 1
         return str(value)
