@@ -84,13 +84,14 @@ def write_networks(
         rules: of what type a network is.
         now: time of the work, UTC.
     """
-    began, started_ns = perf_counter(), time_ns()
+    began = perf_counter()
     kinds = {name: asn_inventory.c[name].type for name in ("asn_number", *_FACT_COLUMNS, "enrichment", *_TYPE_COLUMNS)}
     rows = (_row(network, rules, now) for network in networks)
     with (
         span("write networks", {"asn.networks": len(networks)}) as writing,
         staged(connection, "staged_networks", kinds | {"met_at": UtcDateTime()}, rows) as met,
     ):
+        started_ns = time_ns()
         created = frozenset(_transform(connection, "insert_networks").scalars())
         _lock(connection, met)
         unclassified, enriched = _replace_facts(connection, met, now)
