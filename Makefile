@@ -24,7 +24,7 @@ ui: $(VENV)/.demo  ## open Dagster's webserver and daemon on localhost:3000
 	$(BIN)/cowrie-pipeline ui
 
 test: $(VENV)/.dev  ## all tests, on SQLite and on PostgreSQL
-	$(BIN)/pytest --numprocesses auto $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 check: lint types layers audit secrets  ## lint, types, layers, vulnerable packages, secrets in files
 

@@ -58,12 +58,20 @@ class OwnPostgres:
         url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
         return url.render_as_string(hide_password=False)
 
-    def one_more_database(self) -> str:
-        """Make a database for Dagster's own records, and return its URL as Dagster's driver wants it."""
+    def one_more_database(self) -> dict[str, str]:
+        """Make a database for Dagster's own records, and return the variables that lead there."""
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
             connection.execute("CREATE DATABASE dagster")
-        url = make_url(self.url).set(drivername="postgresql+psycopg2", database="dagster")
-        return url.render_as_string(hide_password=False)
+        url = make_url(self.url)
+        return {
+            # the folder of a socket is no name of a host for a URL
+            "DAGSTER_PG_HOST": "",
+            "PGHOST": str(url.query["host"]),
+            "DAGSTER_PG_PORT": str(url.port or 5432),
+            "DAGSTER_PG_DB": "dagster",
+            "DAGSTER_PG_USER": str(url.username),
+            "DAGSTER_PG_PASSWORD": url.password or "",
+        }
 
     def crash(self) -> None:
         """End it as `pg_ctl stop -m immediate` does: nothing is written down, and every connection is lost."""

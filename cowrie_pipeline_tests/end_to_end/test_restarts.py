@@ -4,7 +4,6 @@ Nothing is done by hand but starting again what was killed, as systemd does.
 """
 
 import random
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -102,12 +101,9 @@ def story_on_one_server(databases: Databases, made: Path) -> Iterator[Story]:
         pytest.skip("SQLite has no server")
     with short_folder() as short:
         postgres = OwnPostgres(short)
-        production = (PROJECT / "deploy" / "dagster.postgresql.yaml").read_text()
-        instance, changed = re.subn(
-            "^( +postgres_url: ).*", rf"\1{postgres.one_more_database()}", production, flags=re.MULTILINE
-        )
-        assert changed == 1
-        site = Site(short / "site", postgres.url, instance=instance, COWRIE_GEOIP_DIR=made / "geoip")
+        instance = (PROJECT / "deploy" / "postgres" / "dagster.yaml").read_text()
+        there = postgres.one_more_database()
+        site = Site(short / "site", postgres.url, instance=instance, COWRIE_GEOIP_DIR=made / "geoip", **there)
         yield from told(Story(site, made, postgres))
 
 

@@ -32,6 +32,7 @@ SECRETS = {
     "chat": "pl4nted-chat-url",
     "phone": "pl4nted-phone-t0ken",
     "mail": "pl4nted-mail-pass",
+    "collector": "pl4nted-collector-t0ken",
 }
 RECEIVERS = """
 [[receiver]]
@@ -154,6 +155,8 @@ def planted(folder: Path, http: str, database_url: str) -> dict[str, str]:
         "COWRIE_MAXMIND_LICENSE_KEY_FILE": folder / "secrets" / "maxmind",
         "COWRIE_ALERTS_FILE": folder / "alerts.toml",
         "CHAT_URL": f"{http}/{SECRETS['chat']}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"{http}/collector",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={SECRETS['collector']}",
     }
     for number, service in enumerate(SERVICES):
         prefix = f"COWRIE_{service.upper()}"
@@ -185,6 +188,7 @@ def world(databases: Databases, database_url: str, tmp_path: Path) -> Iterator[W
         asked = [f"{each.path} {dict(each.headers)} {each.form}" for each in http.asked]
     # the planted keys were really in use: each service that wants one was sent it
     assert any(SECRETS["greynoise"] in each for each in asked)
+    assert any(each.startswith("/collector/v1/") and SECRETS["collector"] in each for each in asked)
 
 
 def forms_of(secret: str) -> set[bytes]:
@@ -289,7 +293,11 @@ def test_a_database_that_is_not_reached_is_told_without_its_password(url: str, t
 
 def test_every_setting_that_is_a_secret_is_planted_or_known_here() -> None:
     """A new secret has to be thought of."""
-    assert _secrets(Settings, "variable") == {"COWRIE_DB_URL", "COWRIE_MAXMIND_LICENSE_KEY"}
+    assert _secrets(Settings, "variable") == {
+        "COWRIE_DB_URL",
+        "COWRIE_MAXMIND_LICENSE_KEY",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+    }
     assert _secrets(ServiceSettings, "variable") == {"KEY"}
     assert {each.name for each in fields(ReceiverSettings) if not each.repr} == {"url", "token", "username", "password"}
 
