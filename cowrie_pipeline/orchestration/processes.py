@@ -25,9 +25,7 @@ def end_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:
     )
     for run in instance.get_runs(filters=under_way):
         tag = run.tags.get(PROCESS_TAG, "")
-        if not tag or _is_inherited(instance, run, tag):
-            continue
-        if is_gone(tag):
+        if is_gone(tag) and not _is_inherited(instance, run, tag):
             instance.report_run_failed(run, "the process of this run was killed")
     _free_places(instance)
 

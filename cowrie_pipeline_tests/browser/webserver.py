@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from cowrie_pipeline_tests.cli.processes import environment
+from cowrie_pipeline_tests.postgresql import free_port
 
 _PATIENCE_SECONDS = 120.0
 
@@ -20,9 +20,7 @@ _PATIENCE_SECONDS = 120.0
 @contextmanager
 def open_webserver(folder: Path, **variables: str | Path) -> Iterator[str]:
     """Start both and yield its URL; it and everything that it started are ended afterwards."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = folder / "webserver.log"
     with log.open("w") as written:
         process = subprocess.Popen(

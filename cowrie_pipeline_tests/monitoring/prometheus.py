@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -18,6 +17,7 @@ import pytest
 import yaml
 
 from cowrie_pipeline_tests.monitoring.files import MONITORING, RULES
+from cowrie_pipeline_tests.postgresql import free_port
 
 _PATIENCE_SECONDS = 60.0
 
@@ -28,14 +28,6 @@ def require(program: str) -> str:
     if path is None:
         pytest.skip(f"no {program} is installed: `apt-get install prometheus` has these tests run")
     return path
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from cowrie_pipeline_tests.contract.http_server import Answer, HttpServer
 from cowrie_pipeline_tests.cowrie.log_lines import event_line, log
 from cowrie_pipeline_tests.end_to_end.loopback import PUBLIC, STRANGERS, loopback
 from cowrie_pipeline_tests.monitoring.files import Expression, documented_queries, expressions
-from cowrie_pipeline_tests.monitoring.prometheus import Prometheus, free_port, open_prometheus, require
+from cowrie_pipeline_tests.monitoring.prometheus import Prometheus, open_prometheus, require
+from cowrie_pipeline_tests.postgresql import free_port
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 

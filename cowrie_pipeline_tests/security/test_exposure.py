@@ -18,6 +18,7 @@ import pytest
 
 from cowrie_pipeline_tests.cli.processes import PROJECT, start
 from cowrie_pipeline_tests.contract.http_server import Answer, Asked, HttpServer
+from cowrie_pipeline_tests.postgresql import free_port
 
 PROXY = PROJECT / "deploy" / "reverse-proxy" / "nginx.conf"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -27,11 +28,6 @@ needs_nginx = pytest.mark.skipif(
 # of `openssl passwd`, for users that are made here
 USER, PASSWORD, SCRAPER = "alice", "only-for-this-test", "prometheus"
 LOOPBACK = ("127.", "::1")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def listening(process: psutil.Process) -> set[str]:
