@@ -27,6 +27,7 @@ class _Summary:
     """What a run came to; `outside` counts events on days that were not materialized."""
 
     database: str
+    log_paths: tuple[str, ...]
     scan: ScanReport
     days: list[date]
     outcome: RunsOutcome = field(default_factory=RunsOutcome)
@@ -66,7 +67,7 @@ def run_pipeline(settings: Settings, first: date | None, last: date | None, *, a
         earliest = max(settings.start_date, first or settings.start_date)
         latest = min(today, last or today)
         days = [day for day in scan.days if earliest <= day <= latest]
-        summary = _Summary(database=warehouse.safe_url, scan=scan, days=days)
+        summary = _Summary(database=warehouse.safe_url, log_paths=settings.log_paths, scan=scan, days=days)
         if days:
             summary.outcome = materialize(open_instance(settings), contiguous(days), settings)
             page = settings.reports_folder.absolute() / ROLLING_PAGE
@@ -149,6 +150,12 @@ def _notes(summary: _Summary) -> list[str]:
     """Say what an operator should know although nothing failed."""
     scan, outside = summary.scan, summary.outside
     notes = []
+    if not scan.files:
+        notes.append(
+            f"expected log files, found none in {', '.join(summary.log_paths)} (--logs or COWRIE_LOGS names them)"
+        )
+    elif scan.days and not summary.days:
+        notes.append(f"no day asked for is in the logs: they have {min(scan.days)} to {max(scan.days)}")
     if before := outside["events_before_first_partition"]:
         notes.append(f"{before:,} events before the first partition (COWRIE_START_DATE) were kept and not loaded")
     if future := outside["events_in_future"]:

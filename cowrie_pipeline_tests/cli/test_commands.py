@@ -84,6 +84,19 @@ def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_loaded(tmp_path: Pa
     assert f"error: {unreadable} could not be read: " in plain.err
 
 
+def test_a_run_that_finds_no_log_says_where_it_looked(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    done = invoke(tmp_path, "run", "--logs", tmp_path / "logs")
+    assert done.code == 0
+    assert f"expected log files, found none in {tmp_path / 'logs'} " in done.out.replace("\n", " ")
+
+
+def test_a_run_of_days_that_no_log_has_says_which_there_are(tmp_path: Path, logs: Path) -> None:
+    done = invoke(tmp_path, "run", "--logs", logs, "--from", "2026-04-01")
+    assert done.code == 0
+    assert "no day asked for is in the logs: they have 2026-03-01 to 2026-03-01" in done.out
+
+
 @pytest.mark.parametrize("command", [("run", "--logs", "."), ("status",), ("db", "upgrade")])
 def test_a_damaged_file_is_told_in_one_line_with_a_remedy(tmp_path: Path, command: tuple[str, ...]) -> None:
     (tmp_path / "bad.db").write_bytes(b"this is no database " * 500)
