@@ -6,8 +6,8 @@ Does not belong here: what a TXT record says (cymru.py).
 
 One socket for each question costs more than the question. Here a few connected sockets carry all of them: the kernel
 drops what comes from elsewhere, and a reply counts only if its id and its question are those of an open question.
-Records are read by dnspython, messages are not: of a reply only the code and the TXT records count, and to make objects
-of its names and sections takes ten times as long as all the rest. A question is written as header, name and type, since
+Replies are not read by dnspython: of one only the code and the TXT records count, and to make objects of its names,
+sections and records takes ten times as long as all the rest. A question is written as header, name and type, since
 rendering a whole message takes five times as long and gives the same octets.
 
 "No such name" is an answer, and some resolvers give it to every question: on a machine without a network, or behind a
@@ -33,7 +33,6 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
-import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.TXT
@@ -455,7 +454,7 @@ def _read_texts(wire: bytes, at: int, answers: int) -> tuple[str, ...]:
             if at + length > len(wire):
                 raise dns.exception.FormError
             if record_type == dns.rdatatype.TXT and record_class == dns.rdataclass.IN:
-                texts.append(_text_of(dns.rdata.from_wire(record_class, record_type, wire, at, length)))
+                texts.append(_text_in(wire[at : at + length]))
             at += length
     except (IndexError, struct.error) as error:
         raise dns.exception.FormError from error
@@ -473,16 +472,36 @@ def _end_of_name(wire: bytes, at: int) -> int:
     return at + 1
 
 
+def _text_in(data: bytes) -> str:
+    """Return the text of a TXT record: chunks, one or more, each behind its length (RFC 1035, section 3.3.14).
+
+    Raises:
+        dns.exception.FormError: the last chunk is cut, or there is none.
+    """
+    chunks: list[bytes] = []
+    at = 0
+    while at < len(data):
+        end = at + 1 + data[at]
+        chunks.append(data[at + 1 : end])
+        at = end
+    if not chunks or at > len(data):
+        raise dns.exception.FormError
+    return _joined(chunks)
+
+
 def _texts_of(message: dns.message.Message) -> tuple[str, ...]:
     """Return the text of every TXT record in the answer of a message."""
     return tuple(
-        _text_of(record) for rrset in message.answer for record in rrset if isinstance(record, dns.rdtypes.ANY.TXT.TXT)
+        _joined(record.strings)
+        for rrset in message.answer
+        for record in rrset
+        if isinstance(record, dns.rdtypes.ANY.TXT.TXT)
     )
 
 
-def _text_of(record: dns.rdata.Rdata) -> str:
-    """Return the text of a TXT record, whose chunks are one text (RFC 7208, section 3.3)."""
-    return b"".join(cast("dns.rdtypes.ANY.TXT.TXT", record).strings).decode("utf-8", errors="replace")
+def _joined(chunks: Sequence[bytes]) -> str:
+    """Return what the chunks of a TXT record say: they are one text (RFC 7208, section 3.3)."""
+    return b"".join(chunks).decode("utf-8", errors="replace")
 
 
 def _no_proof(resolver: Resolver, answer: DnsAnswer) -> str:
