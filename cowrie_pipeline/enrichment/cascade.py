@@ -448,10 +448,8 @@ def _begin(known: KnownAddress, findings: list[Finding]) -> _Progress:
 
 def _is_needed(stage: Stage, before: frozenset[str], document: Document) -> bool:
     """Whether one of the stage's fields is known from no stage before it."""
-    if not before:
-        return True
     earlier = {service: document[service] for service in before if service in document}
-    return any(not is_known(each, earlier) for each in stage.fields)
+    return not earlier or any(not is_known(each, earlier) for each in stage.fields)
 
 
 def _is_due(entry: Mapping[str, Any] | None, now: datetime) -> bool:

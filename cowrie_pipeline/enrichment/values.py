@@ -6,6 +6,7 @@ Does not belong here: which source is believed (merge.py), how a source is asked
 
 import ipaddress
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -50,6 +51,7 @@ _MAX_COUNT = 2**63 - 1
 MAX_TEXT = 200
 MAX_TEXTS = 50
 
+_IPV4_LENGTHS = frozenset(map(str, range(33)))
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -145,10 +147,29 @@ def hex_digest(value: Any, digits: int) -> str | None:
 
 def network_prefix(value: Any) -> str | None:
     """Return a network in CIDR notation, None for anything else."""
+    if not isinstance(value, str):
+        return None
+    if _is_written_prefix(value):
+        return value
     try:
-        return str(ipaddress.ip_network(value)) if isinstance(value, str) else None
+        return str(ipaddress.ip_network(value))
     except ValueError:
         return None
+
+
+def _is_written_prefix(text: str) -> bool:
+    """Whether a text is an IPv4 network as it is written, which nearly all are.
+
+    This takes a tenth of the time of `ipaddress.ip_network`, and runs for every answer about an address.
+    """
+    address, _, length = text.partition("/")
+    if length not in _IPV4_LENGTHS:
+        return False
+    try:
+        first = int.from_bytes(socket.inet_pton(socket.AF_INET, address))
+    except (OSError, ValueError):
+        return False
+    return first & (0xFFFFFFFF >> int(length)) == 0
 
 
 def web_address(value: Any) -> str | None:

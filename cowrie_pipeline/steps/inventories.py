@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, case, func, insert, select
+from sqlalchemy import BigInteger, Connection, Integer, case, func, insert, select
 
 from cowrie_pipeline.cowrie.workers import one_behind, without_collector
 from cowrie_pipeline.enrichment.cascade import (
@@ -62,8 +62,7 @@ _ADDRESSES_AT_ONCE = 20_000
 # Addresses whose facts never expire, bogons, are looked at again in case the table of blocks has changed.
 _LONGEST_REST = timedelta(days=365)
 
-_ADDRESS_COLUMNS = (
-    "ip_address",
+_FACT_COLUMNS = (
     "current_asn",
     "asn_source",
     "asn_last_verified",
@@ -85,6 +84,8 @@ _ADDRESS_COLUMNS = (
     "enrichment_updated_at",
     "enrichment_due_at",
 )
+# of a group of addresses of which the same is known; SQLite keeps rows in the order of a key that is an INTEGER
+_FactsNumber = BigInteger().with_variant(Integer(), "sqlite")
 _NEVER = "never looked up"
 _STATES = (*sorted(State), _NEVER)
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -305,13 +306,21 @@ def known_addresses(warehouse: Warehouse, worths: Mapping[str, int]) -> Iterator
 def _write(connection: Connection, result: CascadeResult, *, cascade: Cascade, now: datetime) -> NetworksWritten:
     dialect = connection.dialect.name
     written = write_networks(connection, result.networks, rules=cascade.network_rules, now=now)
-    address_kinds = {name: ip_inventory.c[name].type for name in _ADDRESS_COLUMNS}
+    facts, numbers = _facts_of(result.addresses)
+    fact_kinds = {"facts_number": _FactsNumber, **{name: ip_inventory.c[name].type for name in _FACT_COLUMNS}}
     with (
         staged(
             connection,
+            "staged_facts",
+            fact_kinds,
+            _fact_rows(facts, written.says, cascade.signature, now),
+            key="facts_number",
+        ),
+        staged(
+            connection,
             "staged_addresses",
-            address_kinds,
-            _address_rows(result.addresses, written.says, cascade.signature, now),
+            {"ip_address": ip_inventory.c.ip_address.type, "facts_number": _FactsNumber},
+            zip((address.address for address in result.addresses), numbers, strict=True),
         ) as found,
         staged(
             connection,
@@ -335,21 +344,32 @@ def _write(connection: Connection, result: CascadeResult, *, cascade: Cascade, n
     return written
 
 
-def _address_rows(
+def _facts_of(addresses: Sequence[EnrichedAddress]) -> tuple[list[EnrichedAddress], list[int]]:
+    """Return one address of all of which the same is known, for each such group, and the group of every address.
+
+    Addresses of one network share document and facts (see `Cascade.run`), so that their row is made, sent and read by
+    the database once.
+    """
+    first: list[EnrichedAddress] = []
+    known: dict[tuple[Any, ...], int] = {}
+    numbers = []
+    for address in addresses:
+        same = (id(address.enrichment), id(address.facts), address.state, address.due_at, address.is_bogon)
+        number = known.setdefault(same, len(first))
+        if number == len(first):
+            first.append(address)
+        numbers.append(number)
+    return first, numbers
+
+
+def _fact_rows(
     addresses: Sequence[EnrichedAddress], says: Mapping[int, IpType], sources: str, now: datetime
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of addresses; those that share a document have it written down once.
-
-    `says` gives what networks say of their addresses.
-    """
-    written: dict[int, tuple[str, str]] = {}
-    for address in addresses:
-        document = written.get(id(address.enrichment))
-        if document is None:
-            document = written[id(address.enrichment)] = encoded(address.enrichment)
+    """Yield what is known of addresses, numbered; `says` gives what networks say of their addresses."""
+    for number, address in enumerate(addresses):
         facts = address.facts
         yield (
-            address.address,
+            number,
             facts.asn,
             facts.asn_source,
             facts.asn_verified_at,
@@ -364,7 +384,7 @@ def _address_rows(
             facts.scanner_kind,
             ",".join(facts.disagreements) or None,
             address.is_bogon,
-            *document,
+            *encoded(address.enrichment),
             address.state.value,
             sources,
             now,

@@ -40,7 +40,7 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
         return 0
     with span("insert rows", {"db.collection.name": table.name}) as inserting:
         while some:
-            write(connection, table, columns, some)
+            write(connection, table, columns, _with_times_as_text(table, columns, some))
             count += len(some)
             some = list(islice(rows, _ROWS_AT_ONCE))
         inserting.set_attribute("cowrie.rows", count)
@@ -57,19 +57,6 @@ def _copy(connection: Connection, table: Table, columns: Sequence[str], rows: li
 
 
 def _insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
-    converters = [(index, each) for index, name in enumerate(columns) if (each := _sqlite_text(table.c[name].type))]
-    # rows that hold texts already, as those of cowrie/fold.py do, go as they are
-    if any(not set(map(type, map(itemgetter(index), rows))) <= _STORED_AS_THEY_ARE for index, _ in converters):
-        # turned to columns and back: converting one column at a time is several times faster than row by row
-        values = list(zip(*rows, strict=True))
-        for index, convert in converters:
-            # a column of times has few different ones: those of the work that is written
-            texts = {
-                value: value if value is None or isinstance(value, str) else convert(value)
-                for value in set(values[index])
-            }
-            values[index] = tuple(map(texts.__getitem__, values[index]))
-        rows = list(zip(*values, strict=True))
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join("?" * len(columns))
     connection.exec_driver_sql(
@@ -78,8 +65,32 @@ def _insert_many(connection: Connection, table: Table, columns: Sequence[str], r
     )
 
 
-def _sqlite_text(kind: TypeEngine[Any]) -> Callable[[Any], str] | None:
-    """Return how SQLAlchemy stores values of a type on SQLite as text; None for types that need nothing."""
+def _with_times_as_text(table: Table, columns: Sequence[str], rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Return rows with their times and days as text, each different one written once.
+
+    That is how SQLite has them. PostgreSQL's driver writes them too, each anew, which takes more of its time than all
+    the other columns of a row together.
+    """
+    converters = [(index, each) for index, name in enumerate(columns) if (each := _text_of(table.c[name].type))]
+    # rows that hold texts already, as those of cowrie/fold.py do, go as they are
+    if all(set(map(type, map(itemgetter(index), rows))) <= _STORED_AS_THEY_ARE for index, _ in converters):
+        return rows
+    # turned to columns and back: converting one column at a time is several times faster than row by row
+    values = list(zip(*rows, strict=True))
+    for index, convert in converters:
+        # a column of times has few different ones: those of the work that is written
+        texts = {
+            value: value if value is None or isinstance(value, str) else convert(value) for value in set(values[index])
+        }
+        values[index] = tuple(map(texts.__getitem__, values[index]))
+    return list(zip(*values, strict=True))
+
+
+def _text_of(kind: TypeEngine[Any]) -> Callable[[Any], str] | None:
+    """Return how values of a type are written, as SQLAlchemy stores them on SQLite; None for types that need nothing.
+
+    On PostgreSQL, too, a time without a zone is one in UTC: the transaction's zone.
+    """
     if isinstance(kind, UtcDateTime):
         return lambda time: time.astimezone(UTC).isoformat(" ", "microseconds")[:26]
     if isinstance(kind, Date):

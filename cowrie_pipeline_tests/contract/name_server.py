@@ -65,9 +65,10 @@ class NameServer:
             self._loop.close()
 
     async def _run(self) -> None:
-        transport, _ = await self._loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(self.host, 0))
-        self.port = transport.get_extra_info("sockname")[1]
-        server = await asyncio.start_server(self._tcp, self.host, self.port)
+        # TCP first: of its ports a busy machine has many in use, of UDP's few, and both must be the same
+        server = await asyncio.start_server(self._tcp, self.host, 0)
+        self.port = server.sockets[0].getsockname()[1]
+        transport, _ = await self._loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(self.host, self.port))
         self._ready.set()
         await self._stop.wait()
         transport.close()

@@ -91,6 +91,28 @@ def test_a_network_has_no_host_bits() -> None:
     assert [network_prefix(each) for each in ("203.0.113.7/24", "x", None, 7)] == [None] * 4
 
 
+@pytest.mark.parametrize(
+    ("value", "network"),
+    [
+        ("203.0.113.0/24", "203.0.113.0/24"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("203.0.113.7/32", "203.0.113.7/32"),
+        ("203.0.113.7", "203.0.113.7/32"),
+        ("203.0.113.0/024", "203.0.113.0/24"),
+        ("203.0.113.0/255.255.255.0", "203.0.113.0/24"),
+        ("203.0.113.0/33", None),
+        ("203.0.113.0/+24", None),
+        ("203.0.113.0/24/", None),
+        ("203.0.0113.0/24", None),
+        ("203.0/16", None),
+        ("203.0.113.0\0/24", None),
+        ("203.0.113.٣/24", None),
+    ],
+)
+def test_a_network_is_written_in_one_way(value: str, network: str | None) -> None:
+    assert network_prefix(value) == network
+
+
 def test_a_link_leads_to_the_web_alone() -> None:
     assert web_address("https://example.org/") == "https://example.org/"
     too_long = "https://" + "x" * 300

@@ -1,12 +1,19 @@
 """What holds for every DNS message: the quick way through it finds what dnspython finds in the whole."""
 
 import contextlib
+import struct
+from typing import cast
 
 import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
 import dns.rrset
+import pytest
+from dns.rdtypes.ANY.TXT import TXT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +29,10 @@ records = st.one_of(
     st.tuples(names, st.just("CNAME"), names.map(lambda name: [name.to_text()])),
     st.tuples(names, st.just("A"), st.just(["192.0.2.1"])),
 )
+
+
+def in_chunks(texts: list[bytes]) -> bytes:
+    return b"".join(bytes([len(text)]) + text for text in texts)
 
 
 def question_end(message: dns.message.Message) -> int:
@@ -45,6 +56,19 @@ def test_the_texts_of_a_reply_are_those_that_dnspython_reads(
     }
     count = sum(len(rrset) for rrset in message.answer)
     assert set(_read_texts(wire, question_end(message), count)) == expected
+
+
+@given(st.one_of(st.binary(max_size=20), st.lists(st.binary(max_size=9), max_size=3).map(in_chunks)))
+def test_the_data_of_a_record_is_read_or_refused_as_dnspython_does(data: bytes) -> None:
+    record = b"\0" + struct.pack("!HHIH", dns.rdatatype.TXT, dns.rdataclass.IN, 60, len(data)) + data
+    try:
+        read = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.TXT, data, 0, len(data))
+        expected = cast("TXT", read).strings
+    except dns.exception.FormError:
+        with pytest.raises(dns.exception.FormError):
+            _read_texts(record, 0, 1)
+    else:
+        assert _read_texts(record, 0, 1) == (b"".join(expected).decode(errors="replace"),)
 
 
 @given(st.binary(max_size=80), st.integers(0, 80), st.integers(0, 5))

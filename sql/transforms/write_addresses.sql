@@ -1,5 +1,7 @@
 -- title: What the cascade found of addresses becomes their current state
--- reads: staged_addresses
+-- reads: staged_addresses, staged_facts
+--
+-- Addresses of which the same is known share a row of staged_facts.
 UPDATE ip_inventory
 SET
     current_asn = found.current_asn,
@@ -24,5 +26,6 @@ SET
     enrichment_due_at = found.enrichment_due_at,
     enrichment_version = ip_inventory.enrichment_version
         + CASE WHEN ip_inventory.enrichment_digest = found.enrichment_digest THEN 0 ELSE 1 END
-FROM staged_addresses AS found
-WHERE ip_inventory.ip_address = found.ip_address
+FROM staged_addresses AS looked_up
+JOIN staged_facts AS found ON found.facts_number = looked_up.facts_number
+WHERE ip_inventory.ip_address = looked_up.ip_address

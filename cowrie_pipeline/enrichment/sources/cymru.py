@@ -108,15 +108,18 @@ class _CymruService(ABC):
                 names[key] = self._name_of(key)
             except ValueError as error:
                 outcomes[key] = self._outcome(key, Status.NOT_APPLICABLE, now, error=str(error))
-        for key, answer in zip(names, self._ask(names, now), strict=True):
-            outcomes[key] = self._judge(key, answer, now)
+        outcomes |= {outcome.key: outcome for outcome in self._ask(names, now)}
         return [outcomes[key] for key in keys]
 
-    def _ask(self, names: Mapping[str, bytes], now: datetime) -> Sequence[Answer]:
-        """Ask about every key, by its name; give one answer per key, in their order."""
+    def _ask(self, names: Mapping[str, bytes], now: datetime) -> Sequence[Outcome]:
+        """Ask about every key, by its name; give one outcome per key, in their order."""
+        keys = list(names)
         if isinstance(self._client, ResolverError):
-            return [DnsAnswer(error=str(self._client))] * len(names)
-        return self._client.ask(list(names.values()), now=now)
+            answer = DnsAnswer(error=str(self._client))
+            return [self._judge(key, answer, now) for key in keys]
+        return self._client.ask(
+            list(names.values()), lambda index, answer: self._judge(keys[index], answer, now), now=now
+        )
 
     def _judge(self, key: str, answer: Answer, now: datetime) -> Outcome:
         error = answer.error

@@ -19,8 +19,8 @@ from datetime import datetime
 
 from cowrie_pipeline.enrichment.bogons import packed_address
 from cowrie_pipeline.enrichment.circuit import Circuit
-from cowrie_pipeline.enrichment.outcomes import Availability
-from cowrie_pipeline.enrichment.sources.cymru import Answer, CymruSource
+from cowrie_pipeline.enrichment.outcomes import Availability, Outcome
+from cowrie_pipeline.enrichment.sources.cymru import CymruSource
 from cowrie_pipeline.enrichment.sources.dns_client import DnsClient, ResolverError
 from cowrie_pipeline.enrichment.terms import Terms
 
@@ -203,22 +203,24 @@ class CymruBulkSource(CymruSource):
         reason = f"{by_dns.reason}; {self._threshold:,} addresses or more by whois through {self._whois.server}"
         return Availability(usable=True, reason=reason) if by_dns.usable else by_dns
 
-    def _ask(self, names: Mapping[str, bytes], now: datetime) -> Sequence[Answer]:
+    def _ask(self, names: Mapping[str, bytes], now: datetime) -> Sequence[Outcome]:
         keys = list(names)
-        answers: list[Answer] = []
+        outcomes: list[Outcome] = []
         if len(keys) >= self._threshold:
             # Equal parts: a last one of a few addresses would be a connection for hardly anything.
             parts = -(-len(keys) // MAX_ADDRESSES)
             size = -(-len(keys) // parts)
-            while len(answers) < len(keys) and self._circuit.allows(now):
+            while len(outcomes) < len(keys) and self._circuit.allows(now):
+                some = keys[len(outcomes) : len(outcomes) + size]
                 try:
-                    answers += self._whois.ask(keys[len(answers) : len(answers) + size])
+                    answers = self._whois.ask(some)
+                    outcomes += (self._judge(key, answer, now) for key, answer in zip(some, answers, strict=True))
                     self._circuit.record_success()
                 except WhoisError:
                     self._circuit.record_failure(now)
                     break
-        left = keys[len(answers) :]
-        return [*answers, *super()._ask({key: names[key] for key in left}, now)] if left else answers
+        left = keys[len(outcomes) :]
+        return [*outcomes, *super()._ask({key: names[key] for key in left}, now)] if left else outcomes
 
 
 def _joined(texts: tuple[str, ...], origin: str, rest: str) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ Does not belong here: what a TXT record says (cymru.py).
 
 One socket for each question costs more than the question. Here a few connected sockets carry all of them: the kernel
 drops what comes from elsewhere, and a reply counts only if its id and its question are those of an open question.
-Records are read by dnspython, messages are not: of a reply only the code and the TXT records count, and to make objects
-of its names and sections takes ten times as long as all the rest. A question is written as header, name and type, since
+Replies are not read by dnspython: of one only the code and the TXT records count, and to make objects of its names,
+sections and records takes ten times as long as all the rest. A question is written as header, name and type, since
 rendering a whole message takes five times as long and gives the same octets.
 
 "No such name" is an answer, and some resolvers give it to every question: on a machine without a network, or behind a
@@ -20,12 +20,12 @@ import secrets
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import dns.asyncquery
 import dns.exception
@@ -33,7 +33,6 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
-import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.TXT
@@ -43,6 +42,8 @@ from msgspec import Struct
 from cowrie_pipeline.enrichment.circuit import Circuit, CircuitState
 
 __all__ = ["DnsAnswer", "DnsClient", "Resolver", "ResolverError", "system_resolvers"]
+
+_Read = TypeVar("_Read")
 
 DNS_PORT = 53
 MAX_TRIES = 3
@@ -161,8 +162,10 @@ class DnsClient:
         self._timeout = timeout
         self._circuit = circuit
 
-    def ask(self, names: Sequence[bytes], *, now: datetime) -> list[DnsAnswer]:
-        """Ask for the TXT records of each name; give one answer per name, in their order.
+    def ask(self, names: Sequence[bytes], read: Callable[[int, DnsAnswer], _Read], *, now: datetime) -> list[_Read]:
+        """Ask for the TXT records of each name; give what `read` makes of each answer, in the order of the names.
+
+        It is called with the place of the name and the answer, while other answers are waited for.
 
         Names are in wire form, as `dns.name.Name.to_digestable()` gives them: thousands of objects take longer to
         make than to ask. Runs its own event loop, in a thread of its own where the calling thread runs one already.
@@ -172,18 +175,18 @@ class DnsClient:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return self._run(names, now)
+            return self._run(names, read, now)
         with ThreadPoolExecutor(max_workers=1) as executor:
-            return executor.submit(self._run, names, now).result()
+            return executor.submit(self._run, names, read, now).result()
 
     def trouble(self, now: datetime) -> str | None:
         """Say why nothing is asked at `now`; None where the resolvers work, as far as is known."""
         return None if self._circuit.allows(now) else why_closed(self._circuit)
 
-    def _run(self, names: Sequence[bytes], now: datetime) -> list[DnsAnswer]:
+    def _run(self, names: Sequence[bytes], read: Callable[[int, DnsAnswer], _Read], now: datetime) -> list[_Read]:
         batch = _Batch(self.resolvers, self._proof, self._timeout, self._circuit, now)
         with asyncio.Runner() as runner:
-            return runner.run(batch.ask_all(names, self._max_in_flight))
+            return runner.run(batch.ask_all(names, read, self._max_in_flight))
 
 
 class _Batch:
@@ -209,12 +212,14 @@ class _Batch:
         self._warm = asyncio.Event()
         self._first_done = 0
 
-    async def ask_all(self, names: Sequence[bytes], max_in_flight: int) -> list[DnsAnswer]:
+    async def ask_all(
+        self, names: Sequence[bytes], read: Callable[[int, DnsAnswer], _Read], max_in_flight: int
+    ) -> list[_Read]:
         try:
             self._resolvers = await self._believed()
             if not self._resolvers:
-                return [self._not_asked()] * len(names)
-            return await self._ask_each(names, max_in_flight)
+                return [read(index, self._not_asked()) for index in range(len(names))]
+            return await self._ask_each(names, read, max_in_flight)
         finally:
             self._deadlines.stop()
             for channel in (each for channels in self._channels.values() for each in channels):
@@ -242,15 +247,17 @@ class _Batch:
             self._circuit.trip(self._clock(), f"no resolver can see {name}, which is always there: {found}")
         return proven
 
-    async def _ask_each(self, names: Sequence[bytes], max_in_flight: int) -> list[DnsAnswer]:
-        answers: list[DnsAnswer | None] = [None] * len(names)
+    async def _ask_each(
+        self, names: Sequence[bytes], read: Callable[[int, DnsAnswer], _Read], max_in_flight: int
+    ) -> list[_Read]:
+        answers: dict[int, _Read] = {}
         left = iter(range(len(names)))
         trial = self._circuit.state(self._clock()) is CircuitState.HALF_OPEN
         first = min(1 if trial else FIRST_QUESTIONS, max_in_flight, len(names))
 
         async def take_one() -> None:
             for index in left:
-                answers[index] = await self._ask(names[index])
+                answers[index] = read(index, await self._ask(names[index]))
                 return
 
         async def work(number: int) -> None:
@@ -261,12 +268,12 @@ class _Batch:
                     self._warm.set()
             await self._warm.wait()
             for index in left:
-                answers[index] = await self._ask(names[index])
+                answers[index] = read(index, await self._ask(names[index]))
 
         async with asyncio.TaskGroup() as group:
             for number in range(min(max_in_flight, len(names))):
                 group.create_task(work(number))
-        return [answer for answer in answers if answer is not None]
+        return [answers[index] for index in range(len(names))]
 
     def _clock(self) -> datetime:
         return self._now + timedelta(seconds=time.monotonic() - self._started)
@@ -455,7 +462,7 @@ def _read_texts(wire: bytes, at: int, answers: int) -> tuple[str, ...]:
             if at + length > len(wire):
                 raise dns.exception.FormError
             if record_type == dns.rdatatype.TXT and record_class == dns.rdataclass.IN:
-                texts.append(_text_of(dns.rdata.from_wire(record_class, record_type, wire, at, length)))
+                texts.append(_text_in(wire[at : at + length]))
             at += length
     except (IndexError, struct.error) as error:
         raise dns.exception.FormError from error
@@ -473,16 +480,36 @@ def _end_of_name(wire: bytes, at: int) -> int:
     return at + 1
 
 
+def _text_in(data: bytes) -> str:
+    """Return the text of a TXT record: chunks, one or more, each behind its length (RFC 1035, section 3.3.14).
+
+    Raises:
+        dns.exception.FormError: the last chunk is cut, or there is none.
+    """
+    chunks: list[bytes] = []
+    at = 0
+    while at < len(data):
+        end = at + 1 + data[at]
+        chunks.append(data[at + 1 : end])
+        at = end
+    if not chunks or at > len(data):
+        raise dns.exception.FormError
+    return _joined(chunks)
+
+
 def _texts_of(message: dns.message.Message) -> tuple[str, ...]:
     """Return the text of every TXT record in the answer of a message."""
     return tuple(
-        _text_of(record) for rrset in message.answer for record in rrset if isinstance(record, dns.rdtypes.ANY.TXT.TXT)
+        _joined(record.strings)
+        for rrset in message.answer
+        for record in rrset
+        if isinstance(record, dns.rdtypes.ANY.TXT.TXT)
     )
 
 
-def _text_of(record: dns.rdata.Rdata) -> str:
-    """Return the text of a TXT record, whose chunks are one text (RFC 7208, section 3.3)."""
-    return b"".join(cast("dns.rdtypes.ANY.TXT.TXT", record).strings).decode("utf-8", errors="replace")
+def _joined(chunks: Sequence[bytes]) -> str:
+    """Return what the chunks of a TXT record say: they are one text (RFC 7208, section 3.3)."""
+    return b"".join(chunks).decode("utf-8", errors="replace")
 
 
 def _no_proof(resolver: Resolver, answer: DnsAnswer) -> str:
