@@ -80,6 +80,13 @@ class _Metrics(OTLPMetricExporter):
         return result
 
 
+class _Process(Resource):
+    """What is said of this process, of which there is one: the SDK would write all of it out as JSON for each span."""
+
+    def __hash__(self) -> int:
+        return hash(self.schema_url)
+
+
 class _Ids(RandomIdGenerator):
     """Gives the trace of a Dagster run the id of the run."""
 
@@ -171,7 +178,7 @@ def _resource() -> Resource:
     resource = Resource.create({"service.version": __version__, "process.pid": os.getpid()})
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "cowrie_pipeline"}))
-    return resource
+    return _Process(resource.attributes, resource.schema_url)
 
 
 def _silence_the_sdk() -> None:

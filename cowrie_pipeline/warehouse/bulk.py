@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable, DropConstraint, DropIndex, DropTable
 from sqlalchemy.types import TypeEngine
 
-from cowrie_pipeline.observability.tracing import span
+from cowrie_pipeline.warehouse.engine import note_rows
 from cowrie_pipeline.warehouse.tables import UtcDateTime
 
 __all__ = ["analyze", "insert_rows", "staged", "written_together"]
@@ -38,12 +38,11 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
     some = list(islice(rows, _ROWS_AT_ONCE))
     if not some:
         return 0
-    with span("insert rows", {"db.collection.name": table.name}) as inserting:
-        while some:
-            write(connection, table, columns, _with_times_as_text(table, columns, some))
-            count += len(some)
-            some = list(islice(rows, _ROWS_AT_ONCE))
-        inserting.set_attribute("cowrie.rows", count)
+    while some:
+        write(connection, table, columns, _with_times_as_text(table, columns, some))
+        count += len(some)
+        some = list(islice(rows, _ROWS_AT_ONCE))
+    note_rows(connection, table.name, count)
     return count
 
 

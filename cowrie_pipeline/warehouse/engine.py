@@ -8,6 +8,7 @@ import itertools
 import logging
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-from cowrie_pipeline.observability.tracing import span
+from cowrie_pipeline.observability.tracing import counts_in, span
 from cowrie_pipeline.settings import Settings
 
-__all__ = ["UnreachableError", "Warehouse", "WarehouseError", "database_url", "shown_url"]
+__all__ = ["UnreachableError", "Warehouse", "WarehouseError", "database_url", "note_rows", "shown_url"]
 
 _log = logging.getLogger(__name__)
 # How long a writer waits for another on SQLite, which has one writer at a time.
@@ -124,9 +125,10 @@ class Warehouse:
                 finish. SQLite has one writer at a time anyway.
         """
         locks = (lock,) if isinstance(lock, str) else lock
+        rows = Counter[str]()
         with (
             span("database write", {"db.system.name": self.dialect, "cowrie.lock": ",".join(locks)}) as writing,
-            self._connection().execution_options(cowrie_writes=True) as connection,
+            self._connection().execution_options(cowrie_writes=True, cowrie_rows=rows) as connection,
             connection.begin(),
         ):
             if self.dialect == "postgresql":
@@ -137,6 +139,7 @@ class Warehouse:
             # from here to the beginning it waited for others
             writing.add_event("lock taken")
             yield connection
+            writing.set_attributes(counts_in({"rows": rows}))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -184,6 +187,16 @@ class Warehouse:
     def dispose(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def note_rows(connection: Connection, table: str, rows: int) -> None:
+    """Note rows that were inserted, for the span of the transaction that writes them.
+
+    A span for each table and day would be half of all spans of a load.
+    """
+    written: Counter[str] | None = connection.get_execution_options().get("cowrie_rows")
+    if written is not None:
+        written[table] += rows
 
 
 def _is_damage(found: str) -> bool:

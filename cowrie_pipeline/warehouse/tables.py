@@ -265,8 +265,9 @@ session_summaries = Table(
     Column("snapshot_at", UtcDateTime),
     Column("snapshot_document", String(32), ForeignKey("enrichment_documents.digest")),
     Column("snapshot_seal", Text, comment="the snapshot's values when it was taken, to prove that none changed since"),
-    # A snapshot makes a row anew. No index names its columns and the page has room, so PostgreSQL leaves indexes alone.
-    postgresql_with={"fillfactor": 50},
+    # A snapshot makes a row anew, and half as long again. No index names its columns and the page has room for all its
+    # rows twice, so PostgreSQL leaves indexes alone.
+    postgresql_with={"fillfactor": 40},
 )
 Index(None, session_summaries.c.first_event_at)
 Index(None, session_summaries.c.source_ip)

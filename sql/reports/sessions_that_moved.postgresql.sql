@@ -13,18 +13,14 @@ SELECT
     s.first_event_at, s.session_id, s.sensor, s.source_ip, s.snapshot_asn AS asn_number,
     then_of.organization_name, i.current_asn AS asn_number_now, now_of.organization_name AS organization_name_now,
     s.snapshot_basis
-FROM (
-    SELECT ip_address FROM ip_asn_history GROUP BY ip_address HAVING COUNT(*) > 1
-) AS moved
-JOIN ip_inventory AS i ON i.ip_address = moved.ip_address
--- by address, of which few have moved: the planner takes a third of all for moved, and goes through every session
-CROSS JOIN LATERAL (
-    SELECT * FROM session_summaries
-    WHERE source_ip = moved.ip_address AND first_event_at >= :start AND first_event_at < :end
-    OFFSET 0
-) AS s
+FROM session_summaries AS s
+JOIN ip_inventory AS i ON i.ip_address = s.source_ip
 JOIN asn_inventory AS then_of ON then_of.asn_number = s.snapshot_asn
 JOIN asn_inventory AS now_of ON now_of.asn_number = i.current_asn
-WHERE s.snapshot_asn <> i.current_asn
+-- an array, of which the planner expects few: of a subquery it expects a third of all addresses, and goes through every
+-- session, or every address
+WHERE s.source_ip = ANY (ARRAY(SELECT ip_address FROM ip_asn_history GROUP BY ip_address HAVING COUNT(*) > 1))
+  AND s.first_event_at >= :start AND s.first_event_at < :end
+  AND s.snapshot_asn <> i.current_asn
 ORDER BY s.first_event_at DESC, s.session_key
 LIMIT :limit

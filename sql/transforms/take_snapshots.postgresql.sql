@@ -45,7 +45,8 @@ FROM (
                     ELSE 'late'
                 END AS basis
             FROM (
-                SELECT
+                -- the latest of the spans that cover a session; a subquery would be run for each session by itself
+                SELECT DISTINCT ON (s.session_key)
                     s.session_key, i.current_asn, i.geo_country, i.ip_type, i.enrichment_digest,
                     ABS(EXTRACT(EPOCH FROM i.looked_up_at - s.first_event_at)) * 1000000 AS distance,
                     i.enrichment_state = 'complete' AND i.looked_up_at <= s.first_event_at
@@ -56,24 +57,19 @@ FROM (
                     SELECT ip_inventory.*, COALESCE(asn_last_verified, enrichment_updated_at) AS looked_up_at
                     FROM ip_inventory
                 ) AS i ON i.ip_address = s.source_ip
-                -- a subquery among the columns would be run once for each place where its value is used
-                LEFT JOIN LATERAL (
-                    SELECT span.asn_number
-                    FROM ip_asn_history AS span
-                    WHERE span.ip_address = s.source_ip
-                      AND span.observed_from <= s.first_event_at
-                      AND s.first_event_at <= span.last_confirmed
-                    ORDER BY span.observed_from DESC
-                    LIMIT 1
-                ) AS h ON TRUE
+                LEFT JOIN ip_asn_history AS h ON h.ip_address = s.source_ip
+                    AND h.observed_from <= s.first_event_at AND s.first_event_at <= h.last_confirmed
                 WHERE s.first_event_at >= :start AND s.first_event_at < :end
                   AND s.snapshot_at IS NULL
                   AND (
                     i.enrichment_state = 'complete'
                     OR (i.enrichment_state = 'partial' AND s.first_event_at < :patience)
                   )
+                ORDER BY s.session_key, h.observed_from DESC
             ) AS waiting
         ) AS known
     ) AS picture
 ) AS taken
 WHERE session_summaries.session_key = taken.session_key
+  -- else the planner looks for the sessions of a few days among all there are, each time anew
+  AND session_summaries.first_event_at >= :start AND session_summaries.first_event_at < :end
