@@ -62,6 +62,7 @@ _SHARES = (
     "cache_hit_drop",
     "health_failure_share",
 )
+_EXECUTORS = ("in_process", "multiprocess", "celery")
 _RECEIVER_KINDS = ("webhook", "slack", "ntfy", "email")
 _SEVERITIES = ("warn", "error")
 # how a connection to a mail server is kept secret, and the port that is usual for it
@@ -212,6 +213,25 @@ class Settings:
         None,
         "Dagster's runs that ended longer ago than this many days are removed with their events. Default: all are "
         "kept.",
+    )
+    executor: str = _setting(
+        "COWRIE_EXECUTOR",
+        "in_process",
+        "Who does the steps of Dagster's runs: `in_process`, the run's process; `multiprocess`, a process for each; "
+        "`celery`, workers on this and other machines (docs/workers.md).",
+    )
+    celery_broker: str | None = _setting(
+        "COWRIE_CELERY_BROKER",
+        None,
+        "Redis that brings steps to the workers, such as `redis://:password@host:6379/0`. Needed for `celery`.",
+        secret=True,
+    )
+    celery_backend: str | None = _setting(
+        "COWRIE_CELERY_BACKEND",
+        None,
+        "Redis that keeps what became of steps until their run has seen it, such as `redis://:password@host:6379/1`. "
+        "Default: that of COWRIE_CELERY_BROKER.",
+        secret=True,
     )
     geoip_dir: Path | None = _setting(
         "COWRIE_GEOIP_DIR",
@@ -550,6 +570,7 @@ class Settings:
             raise SettingsError(f"COWRIE_DB_POOL_OVERFLOW must not be below 0, found {self.db_pool_overflow}")
         if self.cymru_whois_threshold < 0:
             raise SettingsError(f"COWRIE_CYMRU_WHOIS_THRESHOLD must not be below 0, found {self.cymru_whois_threshold}")
+        _refuse_bad_executor(self)
         if self.cache_mode not in ("database", "hybrid"):
             raise SettingsError(f"COWRIE_CACHE_MODE must be database or hybrid, found {self.cache_mode!r}")
         host, _, port = self.cymru_whois.rpartition(":")
@@ -772,6 +793,25 @@ def _is_web_url(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
+
+
+def _refuse_bad_executor(settings: Settings) -> None:
+    if settings.executor not in _EXECUTORS:
+        raise SettingsError(f"COWRIE_EXECUTOR must be one of {', '.join(_EXECUTORS)}, found {settings.executor!r}")
+    for name in ("celery_broker", "celery_backend"):
+        url = getattr(settings, name)
+        if url is not None and not _is_redis_url(url):
+            # not shown: it may hold a password
+            raise SettingsError(f"{_variable(settings, name)} must be redis://host:port/number, or rediss:// for TLS")
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and url.isprintable() and " " not in url
 
 
 def _is_plain_web_url(url: str) -> bool:

@@ -20,6 +20,7 @@ from cowrie_pipeline.orchestration.assets import (
     build_stale_enrichment,
 )
 from cowrie_pipeline.orchestration.checks import build_checks
+from cowrie_pipeline.orchestration.executors import build_executor
 from cowrie_pipeline.orchestration.freshness import build_freshness
 from cowrie_pipeline.orchestration.log_sensor import backfill, build_log_sensor
 from cowrie_pipeline.orchestration.metadata import page_value
@@ -56,9 +57,12 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
     """Return what Dagster loads.
 
     Args:
-        settings: of which the first day, the hour of the daily run, the sensor's interval and the place of the docs are
-            used; by default those of the environment.
+        settings: of which the first day, the hour of the daily run, the sensor's interval, the executor and the place
+            of the docs are used; by default those of the environment.
         overrides: arguments of `dg.Definitions` that replace ours.
+
+    Raises:
+        SettingsError: the executor cannot be had as the settings are.
     """
     settings = settings or Settings.from_environment()
     partitions = daily_partitions(settings.start_date)
@@ -97,8 +101,7 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
         "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention(), freshness.schedule],
         "sensors": [build_log_sensor(daily, settings), *build_alert_sensors()],
         "resources": {"pipeline": Pipeline()},
-        # a process for each step would cost two seconds a step
-        "executor": dg.in_process_executor,
+        "executor": build_executor(settings),
     }
     return dg.Definitions(**(parts | overrides))
 
