@@ -3,5 +3,5 @@
 \set ON_ERROR_STOP on
 \set password `cat /run/secrets/postgres_password`
 CREATE ROLE cowrie_pipeline LOGIN PASSWORD :'password';
-CREATE DATABASE cowrie OWNER cowrie_pipeline;
-CREATE DATABASE dagster OWNER cowrie_pipeline;
+CREATE DATABASE cowrie OWNER cowrie_pipeline TEMPLATE template0 ENCODING 'UTF8';
+CREATE DATABASE dagster OWNER cowrie_pipeline TEMPLATE template0 ENCODING 'UTF8';
