@@ -69,6 +69,7 @@ _SEVERITIES = ("warn", "error")
 _MAIL_SECURITY = {"starttls": 587, "tls": 465, "none": 25}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _RANGES = {
+    "celery_lease_seconds": (10, 86_400),
     "alert_day_due_hour": (0, 23),
     "daily_hour": (0, 23),
     "limited_min_worth": (0, 4),
@@ -232,6 +233,11 @@ class Settings:
         "Redis that keeps what became of steps until their run has seen it, such as `redis://:password@host:6379/1`. "
         "Default: that of COWRIE_CELERY_BROKER.",
         secret=True,
+    )
+    celery_lease_seconds: float = _setting(
+        "COWRIE_CELERY_LEASE_SECONDS",
+        300.0,
+        "After how many seconds without a sign of life of a worker its steps are given to another.",
     )
     geoip_dir: Path | None = _setting(
         "COWRIE_GEOIP_DIR",

@@ -235,13 +235,13 @@ class WarehouseCache:
 def _end_claims_of_the_gone(connection: Connection, service: str, keys: Sequence[str]) -> bool:
     """End the claims on `keys` of processes of this machine that are gone; say whether there were any."""
     those = f"FROM enrichment_claims WHERE service = :service AND key {_is_any(connection)}"
-    statement = text(f"SELECT DISTINCT claimed_by {those}").bindparams(  # noqa: S608 - nothing of it comes from outside
+    statement = text(f"SELECT DISTINCT claimed_by {those}").bindparams(
         _keys(connection, keys), bindparam("service", service)
     )
     gone = [holder for holder in connection.execute(statement).scalars() if is_gone(holder.rpartition(":")[0])]
     for holder in gone:
         connection.execute(
-            text(f"DELETE {those} AND claimed_by = :holder").bindparams(  # noqa: S608 - nothing of it comes from outside
+            text(f"DELETE {those} AND claimed_by = :holder").bindparams(
                 _keys(connection, keys), bindparam("service", service), bindparam("holder", holder)
             )
         )
