@@ -12,6 +12,7 @@ Does not belong here: which steps there are (assets/), when Celery is used (exec
 `dagster_celery` is imported here and nowhere else.
 """
 
+import logging
 from collections.abc import Sequence
 from time import time
 from typing import Any
@@ -32,8 +33,8 @@ from cowrie_pipeline.settings import Settings
 
 __all__ = ["LEASE_SECONDS", "EndedRunError", "build_app", "run_worker", "steps_on_workers"]
 
-LEASE_SECONDS = 300
-_RENEWED_EVERY_SECONDS = 60
+LEASE_SECONDS = 120
+_RENEWED_EVERY_SECONDS = 20
 # A step that takes its process down with it, for want of memory perhaps, is tried so many times more.
 _MORE_TRIES = 3
 # How long SIGQUIT lets steps go on before they are given back; SIGTERM waits for them.
@@ -59,6 +60,8 @@ _CONFIG: dict[str, Any] = {
     "broker_connection_max_retries": None,
     "broker_transport_options": {
         "visibility_timeout": LEASE_SECONDS,
+        # every 10 seconds each worker looks whose time is over, and not at each tenth of these looks
+        "unacked_restore_throttle": 1,
         "socket_keepalive": True,
         "health_check_interval": 25,
     },
@@ -173,6 +176,8 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int | Non
         concurrency: how many steps are done at once; None for one on each core.
     """
     signals.worker_process_init.connect(_allow_children, weak=False)
+    # notes each migration that it knows of, for every step
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     worker = build_app(settings).Worker(
         queues=list(queues), concurrency=concurrency, pool="prefork", loglevel="INFO", quiet=True
     )
