@@ -49,6 +49,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "COWRIE_CELERY_BROKER": ("redis://:hunter2@127.0.0.1:6379/0", "redis://:hunter2@127.0.0.1:6379/0"),
     "COWRIE_CELERY_BACKEND": ("rediss://:hunter2@redis.example/1", "rediss://:hunter2@redis.example/1"),
     "COWRIE_CELERY_LEASE_SECONDS": ("60", 60.0),
+    "COWRIE_CHUNK_ADDRESSES": ("1000", 1000),
     "COWRIE_LISTS_DIR": ("/srv/lists", Path("/srv/lists")),
     "COWRIE_ASN_TYPES_DIR": ("/srv/asn-types", Path("/srv/asn-types")),
     "COWRIE_LISTS_OFF": ("tor_exits,", ("tor_exits",)),

@@ -12,6 +12,7 @@ Does not belong here: which steps there are (assets/), when Celery is used (exec
 `dagster_celery` is imported here and nowhere else.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -104,6 +105,8 @@ def _executor(settings: Settings) -> _StepsOnWorkers:
             | {
                 "broker_transport_options": {
                     "visibility_timeout": settings.celery_lease_seconds,
+                    # every 10 seconds each worker looks whose time is over, and not at each tenth of these looks
+                    "unacked_restore_throttle": 1,
                     "socket_keepalive": True,
                     "health_check_interval": 25,
                 }
@@ -194,6 +197,8 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int | Non
         concurrency: how many steps are done at once; None for one on each core.
     """
     signals.worker_process_init.connect(_allow_children, weak=False)
+    # notes each migration that it knows of, for every step
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     worker = build_app(settings).Worker(
         # several may be on one machine, and Celery takes those of one name for one
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
