@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 DEFAULT_START_DATE = date(2016, 1, 1)
+# With local sources alone some seconds of work, so that starting a step for them is little beside it.
+_CHUNK_ADDRESSES = 5_000
 DEFAULT_MAX_LINE_BYTES = 8 * 1024 * 1024
 
 
@@ -69,6 +71,7 @@ _SEVERITIES = ("warn", "error")
 _MAIL_SECURITY = {"starttls": 587, "tls": 465, "none": 25}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _RANGES = {
+    "celery_lease_seconds": (10, 86_400),
     "alert_day_due_hour": (0, 23),
     "daily_hour": (0, 23),
     "limited_min_worth": (0, 4),
@@ -232,6 +235,17 @@ class Settings:
         "Redis that keeps what became of steps until their run has seen it, such as `redis://:password@host:6379/1`. "
         "Default: that of COWRIE_CELERY_BROKER.",
         secret=True,
+    )
+    celery_lease_seconds: float = _setting(
+        "COWRIE_CELERY_LEASE_SECONDS",
+        120.0,
+        "After how many seconds without a sign of life of a worker its steps are given to another.",
+    )
+    chunk_addresses: int | None = _setting(
+        "COWRIE_CHUNK_ADDRESSES",
+        None,
+        "How many addresses one step looks up; a day with more has several such steps, and several workers do them. "
+        "Default: 5000, and all together where COWRIE_EXECUTOR is `in_process`.",
     )
     geoip_dir: Path | None = _setting(
         "COWRIE_GEOIP_DIR",
@@ -603,6 +617,17 @@ class Settings:
     def database_url(self) -> str:
         """The database to use: the one that is set, or `cowrie.db` in the state folder."""
         return self.db_url or f"sqlite:///{self.state_dir.absolute() / 'cowrie.db'}"
+
+    @property
+    def has_several_workers(self) -> bool:
+        """Whether steps of one run can be done at the same time."""
+        return self.executor != "in_process"
+
+    @property
+    def addresses_together(self) -> int | None:
+        """How many addresses one step looks up; None for all."""
+        default = _CHUNK_ADDRESSES if self.has_several_workers else None
+        return self.chunk_addresses or default
 
     @property
     def geoip_folder(self) -> Path:

@@ -24,6 +24,7 @@ from cowrie_pipeline.orchestration.executors import build_executor
 from cowrie_pipeline.orchestration.freshness import build_freshness
 from cowrie_pipeline.orchestration.log_sensor import backfill, build_log_sensor
 from cowrie_pipeline.orchestration.metadata import page_value
+from cowrie_pipeline.orchestration.op_values import op_values
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.orchestration.retention import build_retention
@@ -71,7 +72,7 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
         warnings.simplefilter("ignore", dg.BetaWarning)
         of_days = [
             build_raw_sessions(partitions),
-            build_inventories(partitions),
+            build_inventories(partitions, settings),
             build_session_snapshots(partitions),
             build_asn_session_counts(partitions),
             build_file_reputation(partitions),
@@ -100,7 +101,7 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
         "jobs": [daily, backfill],
         "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention(), freshness.schedule],
         "sensors": [build_log_sensor(daily, settings), *build_alert_sensors()],
-        "resources": {"pipeline": Pipeline()},
+        "resources": {"pipeline": Pipeline(), "io_manager": op_values},
         "executor": build_executor(settings),
     }
     return dg.Definitions(**(parts | overrides))

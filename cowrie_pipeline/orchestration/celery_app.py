@@ -2,8 +2,8 @@
 
 The process of a run puts each step that can be done into a queue and waits for what becomes of it; pools are kept
 there, before a step is queued. A worker does a step, writes its events, and only then says that it is done. Redis lends
-a step to a worker for `LEASE_SECONDS`, and the worker renews that as long as it lives: a step whose worker died is lent
-to another when the time is over. So a step may be done twice, and a step that was killed is done again from its
+a step to a worker for some minutes, and the worker renews that as long as it lives: a step whose worker died is lent to
+another when the time is over. So a step may be done twice, and a step that was killed is done again from its
 beginning; steps are made for that (docs/decisions/0017-several-workers.md).
 
 Belongs here: what Celery is told, on both sides; the worker.
@@ -12,7 +12,10 @@ Does not belong here: which steps there are (assets/), when Celery is used (exec
 `dagster_celery` is imported here and nowhere else.
 """
 
-from collections.abc import Sequence
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
 from time import time
 from typing import Any
 
@@ -21,25 +24,28 @@ from celery import Celery, Task, bootsteps, signals
 from celery.worker.state import reserved_requests
 from dagster._core.execution.retries import RetryMode
 from dagster._grpc.types import ExecuteStepArgs
-from dagster_celery.executor import CeleryExecutor
+from dagster_celery.core_execution_loop import core_celery_execution_loop
+from dagster_celery.executor import CeleryExecutor, _submit_task
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_task
 from dagster_shared.serdes import unpack_value
 
-from cowrie_pipeline.orchestration.processes import OfThisProcess
-from cowrie_pipeline.orchestration.queues import COWRIE
+from cowrie_pipeline.orchestration.lost_steps import Watch, WatchedResult, look_in_redis
+from cowrie_pipeline.orchestration.processes import OfThisProcess, note_process
+from cowrie_pipeline.orchestration.queues import COWRIE, QUEUES
 from cowrie_pipeline.settings import Settings
 
-__all__ = ["LEASE_SECONDS", "EndedRunError", "build_app", "run_worker", "steps_on_workers"]
+__all__ = ["EndedRunError", "build_app", "run_worker", "steps_on_workers"]
 
-LEASE_SECONDS = 300
-_RENEWED_EVERY_SECONDS = 60
 # A step that takes its process down with it, for want of memory perhaps, is tried so many times more.
 _MORE_TRIES = 3
 # How long SIGQUIT lets steps go on before they are given back; SIGTERM waits for them.
 _SOFT_STOP_SECONDS = 10.0
 # A Redis that is restarted and reads its file again is waited for.
 _PATIENCE = {"max_retries": 60, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 5.0}
+
+# How often a worker renews what Redis has lent it while that holds: one time may fail.
+_RENEWALS = 4
 
 _CONFIG: dict[str, Any] = {
     "task_default_queue": COWRIE,
@@ -57,11 +63,6 @@ _CONFIG: dict[str, Any] = {
     "worker_redirect_stdouts": False,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
-    "broker_transport_options": {
-        "visibility_timeout": LEASE_SECONDS,
-        "socket_keepalive": True,
-        "health_check_interval": 25,
-    },
     "task_publish_retry_policy": _PATIENCE,
     "result_backend_always_retry": True,
     "result_backend_transport_options": {"retry_policy": _PATIENCE},
@@ -79,6 +80,19 @@ class _StepsOnWorkers(OfThisProcess):
         """Return what Celery's app is made with; the loop that waits for the workers asks for it."""
         return self.executor.app_args()
 
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
+        """Have the steps of a run done, and look for those that are not back."""
+        note_process(plan_context.instance, plan_context.run_id)
+        watch: Watch | None = None
+
+        def give_away(app: Celery, context: Any, step: Any, *how: Any) -> WatchedResult:
+            nonlocal watch
+            watch = watch or Watch(look_in_redis(app, QUEUES))
+            return WatchedResult(_submit_task(app, context, step, *how), watch, step.key)
+
+        events: Iterator[Any] = core_celery_execution_loop(plan_context, execution_plan, step_execution_fn=give_away)
+        return events
+
 
 def _executor(settings: Settings) -> _StepsOnWorkers:
     made: Any = CeleryExecutor
@@ -87,7 +101,16 @@ def _executor(settings: Settings) -> _StepsOnWorkers:
             retries=RetryMode.ENABLED,
             broker=settings.celery_broker,
             backend=settings.celery_backend or settings.celery_broker,
-            config_source=_CONFIG,
+            config_source=_CONFIG
+            | {
+                "broker_transport_options": {
+                    "visibility_timeout": settings.celery_lease_seconds,
+                    # every 10 seconds each worker looks whose time is over, and not at each tenth of these looks
+                    "unacked_restore_throttle": 1,
+                    "socket_keepalive": True,
+                    "health_check_interval": 25,
+                }
+            },
         )
     )
 
@@ -143,7 +166,8 @@ class _Lease(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         """Begin to renew."""
-        self._timer = parent.timer.call_repeatedly(_RENEWED_EVERY_SECONDS, _renew, (parent,))
+        lease = parent.app.conf.broker_transport_options["visibility_timeout"]
+        self._timer = parent.timer.call_repeatedly(lease / _RENEWALS, _renew, (parent,))
 
     def stop(self, parent: Any) -> None:
         """Renew no more."""
@@ -173,8 +197,16 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int | Non
         concurrency: how many steps are done at once; None for one on each core.
     """
     signals.worker_process_init.connect(_allow_children, weak=False)
+    # notes each migration that it knows of, for every step
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     worker = build_app(settings).Worker(
-        queues=list(queues), concurrency=concurrency, pool="prefork", loglevel="INFO", quiet=True
+        # several may be on one machine, and Celery takes those of one name for one
+        hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
+        queues=list(queues),
+        concurrency=concurrency,
+        pool="prefork",
+        loglevel="INFO",
+        quiet=True,
     )
     worker.start()
     return int(worker.exitcode or 0)
