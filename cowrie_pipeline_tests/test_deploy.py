@@ -17,7 +17,10 @@ from cowrie_pipeline_tests.deploy.files import is_known
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY, DOCS = ROOT / "deploy", ROOT / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("containers", "guide", "postgresql", "observability", "operations", "alerts", "status")]
+PAGES = [
+    DOCS / f"{name}.md"
+    for name in ("containers", "guide", "postgresql", "observability", "operations", "alerts", "status")
+]
 PAGES += [DEPLOY / name / "README.md" for name in ("celery", "k8s")]
 OF_PAGES = pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 UNITS = sorted(
@@ -182,6 +185,6 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
 
 @OF_PAGES
 def test_a_page_names_files_of_the_project_that_exist(page: Path) -> None:
-    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs|sql)/[\w./-]+)", page.read_text(encoding="utf-8")))
-    named |= set(re.findall(r"(?<![\w/])(deploy/[\w./-]+\w)", page.read_text(encoding="utf-8")))
+    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs|sql)/[\w./@-]+)", page.read_text(encoding="utf-8")))
+    named |= set(re.findall(r"(?<![\w/])(deploy/[\w./@-]+\w)", page.read_text(encoding="utf-8")))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

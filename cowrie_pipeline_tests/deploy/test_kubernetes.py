@@ -20,8 +20,8 @@ from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job
 from kubernetes.client import ApiClient, models
+from sqlalchemy.engine import make_url
 
-from cowrie_pipeline.warehouse.engine import make_url
 from cowrie_pipeline_tests.deploy.files import DEPLOY, PROGRAMS, document, is_known, version
 
 FOLDER = DEPLOY / "k8s"
@@ -226,7 +226,7 @@ def test_the_pod_of_a_run_has_what_the_values_say(tmp_path: Path) -> None:
     assert container["image"] == image
     assert container["resources"] == CODE["resources"]
     assert [given for given in CODE["env"] if given not in container["env"]] == []
-    assert {"secretRef": {"name": "cowrie-pipeline"}} in container["envFrom"]
+    assert {"secretRef": {"name": "cowrie-keys"}} in container["envFrom"]
     assert [mount for mount in CODE["volumeMounts"] if mount not in container["volumeMounts"]] == []
     assert [volume for volume in CODE["volumes"] if volume not in pod["volumes"]] == []
     assert pod["terminationGracePeriodSeconds"] == 300
