@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 DEFAULT_START_DATE = date(2016, 1, 1)
+# With local sources alone some seconds of work, so that starting a step for them is little beside it.
+_CHUNK_ADDRESSES = 5_000
 DEFAULT_MAX_LINE_BYTES = 8 * 1024 * 1024
 
 
@@ -62,12 +64,14 @@ _SHARES = (
     "cache_hit_drop",
     "health_failure_share",
 )
+_EXECUTORS = ("in_process", "multiprocess", "celery")
 _RECEIVER_KINDS = ("webhook", "slack", "ntfy", "email")
 _SEVERITIES = ("warn", "error")
 # how a connection to a mail server is kept secret, and the port that is usual for it
 _MAIL_SECURITY = {"starttls": 587, "tls": 465, "none": 25}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _RANGES = {
+    "celery_lease_seconds": (10, 86_400),
     "alert_day_due_hour": (0, 23),
     "daily_hour": (0, 23),
     "limited_min_worth": (0, 4),
@@ -212,6 +216,36 @@ class Settings:
         None,
         "Dagster's runs that ended longer ago than this many days are removed with their events. Default: all are "
         "kept.",
+    )
+    executor: str = _setting(
+        "COWRIE_EXECUTOR",
+        "in_process",
+        "Who does the steps of Dagster's runs: `in_process`, the run's process; `multiprocess`, a process for each; "
+        "`celery`, workers on this and other machines (docs/workers.md).",
+    )
+    celery_broker: str | None = _setting(
+        "COWRIE_CELERY_BROKER",
+        None,
+        "Redis that brings steps to the workers, such as `redis://:password@host:6379/0`. Needed for `celery`.",
+        secret=True,
+    )
+    celery_backend: str | None = _setting(
+        "COWRIE_CELERY_BACKEND",
+        None,
+        "Redis that keeps what became of steps until their run has seen it, such as `redis://:password@host:6379/1`. "
+        "Default: that of COWRIE_CELERY_BROKER.",
+        secret=True,
+    )
+    celery_lease_seconds: float = _setting(
+        "COWRIE_CELERY_LEASE_SECONDS",
+        120.0,
+        "After how many seconds without a sign of life of a worker its steps are given to another.",
+    )
+    chunk_addresses: int | None = _setting(
+        "COWRIE_CHUNK_ADDRESSES",
+        None,
+        "How many addresses one step looks up; a day with more has several such steps, and several workers do them. "
+        "Default: 5000, and all together where COWRIE_EXECUTOR is `in_process`.",
     )
     geoip_dir: Path | None = _setting(
         "COWRIE_GEOIP_DIR",
@@ -550,6 +584,7 @@ class Settings:
             raise SettingsError(f"COWRIE_DB_POOL_OVERFLOW must not be below 0, found {self.db_pool_overflow}")
         if self.cymru_whois_threshold < 0:
             raise SettingsError(f"COWRIE_CYMRU_WHOIS_THRESHOLD must not be below 0, found {self.cymru_whois_threshold}")
+        _refuse_bad_executor(self)
         if self.cache_mode not in ("database", "hybrid"):
             raise SettingsError(f"COWRIE_CACHE_MODE must be database or hybrid, found {self.cache_mode!r}")
         host, _, port = self.cymru_whois.rpartition(":")
@@ -582,6 +617,17 @@ class Settings:
     def database_url(self) -> str:
         """The database to use: the one that is set, or `cowrie.db` in the state folder."""
         return self.db_url or f"sqlite:///{self.state_dir.absolute() / 'cowrie.db'}"
+
+    @property
+    def has_several_workers(self) -> bool:
+        """Whether steps of one run can be done at the same time."""
+        return self.executor != "in_process"
+
+    @property
+    def addresses_together(self) -> int | None:
+        """How many addresses one step looks up; None for all."""
+        default = _CHUNK_ADDRESSES if self.has_several_workers else None
+        return self.chunk_addresses or default
 
     @property
     def geoip_folder(self) -> Path:
@@ -772,6 +818,25 @@ def _is_web_url(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
+
+
+def _refuse_bad_executor(settings: Settings) -> None:
+    if settings.executor not in _EXECUTORS:
+        raise SettingsError(f"COWRIE_EXECUTOR must be one of {', '.join(_EXECUTORS)}, found {settings.executor!r}")
+    for name in ("celery_broker", "celery_backend"):
+        url = getattr(settings, name)
+        if url is not None and not _is_redis_url(url):
+            # not shown: it may hold a password
+            raise SettingsError(f"{_variable(settings, name)} must be redis://host:port/number, or rediss:// for TLS")
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and url.isprintable() and " " not in url
 
 
 def _is_plain_web_url(url: str) -> bool:

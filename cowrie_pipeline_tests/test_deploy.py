@@ -12,13 +12,23 @@ from typer.testing import CliRunner
 
 from cowrie_pipeline.cli.enrich import app as enrich
 from cowrie_pipeline.cli.main import app as pipeline
-from cowrie_pipeline.settings import Settings, describe_settings
+from cowrie_pipeline.settings import Settings
+from cowrie_pipeline_tests.deploy.files import is_known
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY, DOCS = ROOT / "deploy", ROOT / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("guide", "postgresql", "observability", "operations", "alerts", "status")]
-OF_PAGES = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in (".service", ".target", ".timer"))
+PAGES = [
+    DOCS / f"{name}.md"
+    for name in ("containers", "guide", "postgresql", "observability", "operations", "alerts", "status")
+]
+PAGES += [DEPLOY / name / "README.md" for name in ("celery", "k8s")]
+OF_PAGES = pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
+UNITS = sorted(
+    path
+    for folder in ("celery", "systemd")
+    for path in (DEPLOY / folder).iterdir()
+    if path.suffix in (".service", ".target", ".timer")
+)
 ENV_EXAMPLE = DEPLOY / "systemd" / "cowrie-pipeline.env.example"
 INSTALLED = "/opt/cowrie_pipeline"
 # what is not ours in the example: Dagster's, and the C library of PostgreSQL's
@@ -33,14 +43,6 @@ OTHERS = {
     "PGPASSFILE",
 }
 COMMANDS: dict[str, typer.Typer] = {"cowrie-pipeline": pipeline, "cowrie-enrich": enrich}
-
-
-def known_variables() -> set[str]:
-    listed = {setting.variable for setting in describe_settings()}
-    services = [name.upper() for name in Settings.from_environment({}).services]
-    for variable in [each for each in listed if "<SERVICE>" in each]:
-        listed |= {variable.replace("<SERVICE>", service) for service in services}
-    return listed
 
 
 def code_of(page: Path) -> str:
@@ -125,8 +127,7 @@ def test_what_is_served_is_served_to_this_machine_alone(name: str) -> None:
 def test_what_the_example_of_settings_sets_or_offers_is_known() -> None:
     names = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", ENV_EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
     assert {"DAGSTER_HOME", "COWRIE_STATE_DIR", "COWRIE_LOGS"} <= set(names)
-    unknown = [name for name in names if name.removesuffix("_FILE") not in known_variables() and name not in OTHERS]
-    assert [name for name in unknown if name not in known_variables()] == []
+    assert [name for name in names if not is_known(name) and name not in OTHERS] == []
 
 
 def test_the_example_of_settings_reads_the_same_by_a_shell() -> None:
@@ -184,6 +185,6 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
 
 @OF_PAGES
 def test_a_page_names_files_of_the_project_that_exist(page: Path) -> None:
-    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs|sql)/[\w./-]+)", page.read_text(encoding="utf-8")))
-    named |= set(re.findall(r"(?<![\w/])(deploy/[\w./-]+\w)", page.read_text(encoding="utf-8")))
+    named = set(re.findall(rf"{INSTALLED}/((?:deploy|docs|sql)/[\w./@-]+)", page.read_text(encoding="utf-8")))
+    named |= set(re.findall(r"(?<![\w/])(deploy/[\w./@-]+\w)", page.read_text(encoding="utf-8")))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

@@ -171,6 +171,26 @@ def metrics(
     )
 
 
+@app.command()
+def worker(
+    queues: Annotated[
+        list[str] | None,
+        typer.Option("--queue", metavar="NAME", help="Take steps from this queue; may be given again. Default: all."),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=1024, metavar="N", help="How many steps at once. Default: one a core.")
+    ] = None,
+) -> None:
+    """Do steps of runs whose COWRIE_EXECUTOR is celery, until it is stopped (docs/workers.md).
+
+    Example: cowrie-pipeline worker --queue cowrie --concurrency 2
+    """
+    from cowrie_pipeline.cli.worker import work
+
+    settings = settings_for()
+    raise typer.Exit(guarded(lambda: work(settings, queues or (), concurrency)))
+
+
 def _complete_report(incomplete: str) -> list[tuple[str, str]]:
     """Return the reports whose names begin so, for the shell."""
     from cowrie_pipeline.steps.reports import all_reports

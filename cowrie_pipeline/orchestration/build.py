@@ -20,9 +20,11 @@ from cowrie_pipeline.orchestration.assets import (
     build_stale_enrichment,
 )
 from cowrie_pipeline.orchestration.checks import build_checks
+from cowrie_pipeline.orchestration.executors import build_executor
 from cowrie_pipeline.orchestration.freshness import build_freshness
 from cowrie_pipeline.orchestration.log_sensor import backfill, build_log_sensor
 from cowrie_pipeline.orchestration.metadata import page_value
+from cowrie_pipeline.orchestration.op_values import op_values
 from cowrie_pipeline.orchestration.partitions import daily_partitions
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.orchestration.retention import build_retention
@@ -56,9 +58,12 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
     """Return what Dagster loads.
 
     Args:
-        settings: of which the first day, the hour of the daily run, the sensor's interval and the place of the docs are
-            used; by default those of the environment.
+        settings: of which the first day, the hour of the daily run, the sensor's interval, the executor and the place
+            of the docs are used; by default those of the environment.
         overrides: arguments of `dg.Definitions` that replace ours.
+
+    Raises:
+        SettingsError: the executor cannot be had as the settings are.
     """
     settings = settings or Settings.from_environment()
     partitions = daily_partitions(settings.start_date)
@@ -67,7 +72,7 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
         warnings.simplefilter("ignore", dg.BetaWarning)
         of_days = [
             build_raw_sessions(partitions),
-            build_inventories(partitions),
+            build_inventories(partitions, settings),
             build_session_snapshots(partitions),
             build_asn_session_counts(partitions),
             build_file_reputation(partitions),
@@ -96,9 +101,8 @@ def build_definitions(settings: Settings | None = None, **overrides: Any) -> dg.
         "jobs": [daily, backfill],
         "schedules": [build_daily_schedule(daily, settings), *build_upkeep(), build_retention(), freshness.schedule],
         "sensors": [build_log_sensor(daily, settings), *build_alert_sensors()],
-        "resources": {"pipeline": Pipeline()},
-        # a process for each step would cost two seconds a step
-        "executor": dg.in_process_executor,
+        "resources": {"pipeline": Pipeline(), "io_manager": op_values},
+        "executor": build_executor(settings),
     }
     return dg.Definitions(**(parts | overrides))
 

@@ -85,7 +85,6 @@ def read_logs_op(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
 @dg.job(
     name=READ_LOGS_JOB,
     description="Read new log files and keep their lines by day, when there is too much for the sensor itself.",
-    executor_def=dg.in_process_executor,
 )
 def read_logs() -> None:
     """Read what is new in the log files."""
@@ -109,7 +108,6 @@ def backfill_op(context: dg.OpExecutionContext, config: BackfillConfig, pipeline
         "Materialize a range of days again, however long: the log sensor starts a run for every 31 days, a few at a "
         "time, and starts again what failed."
     ),
-    executor_def=dg.in_process_executor,
 )
 def backfill() -> None:
     """Ask for days."""

@@ -6,16 +6,43 @@ together with the daemon stays "started" for ever, and with it its places in poo
 A run that was killed alone the code server ends, but its places stay taken for the minutes that dagster.yaml says, and
 whoever needs them waits so long.
 
-Belongs here: the tag that names the process, ending runs whose process is gone, and freeing their places.
+Belongs here: the tag that names the process, and who sets it; ending runs whose process is gone, and freeing their
+places.
 """
+
+from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
-from cowrie_pipeline.observability.processes import is_gone
+from cowrie_pipeline.observability.processes import is_gone, this_process
 
-__all__ = ["PROCESS_TAG", "end_runs_of_dead_processes"]
+__all__ = ["PROCESS_TAG", "OfThisProcess", "end_runs_of_dead_processes", "note_process"]
 
 PROCESS_TAG = "cowrie_pipeline/process"
+
+
+def note_process(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Note that a run is in this process: if it is killed, the run is not gone on with."""
+    instance.add_run_tags(run_id, {PROCESS_TAG: this_process()})
+
+
+class OfThisProcess(dg.Executor):
+    """An executor whose runs are those of the process in which it is, whoever does their steps."""
+
+    def __init__(self, executor: Any) -> None:
+        self.executor = executor
+
+    @property
+    def retries(self) -> Any:
+        """Whether steps are tried again."""
+        return self.executor.retries
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
+        """Have the steps of a run done."""
+        note_process(plan_context.instance, plan_context.run_id)
+        events: Iterator[Any] = self.executor.execute(plan_context, execution_plan)
+        return events
 
 
 def end_runs_of_dead_processes(instance: dg.DagsterInstance) -> None:

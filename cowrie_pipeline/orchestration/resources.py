@@ -9,11 +9,10 @@ from pydantic import PrivateAttr
 
 from cowrie_pipeline.enrichment.build import Enrichment, build_enrichment
 from cowrie_pipeline.enrichment.circuit import Circuit
-from cowrie_pipeline.observability.processes import this_process
 from cowrie_pipeline.observability.status_files import StatusBoard, shown_on
 from cowrie_pipeline.observability.telemetry import flush_telemetry, set_up_telemetry
 from cowrie_pipeline.observability.tracing import Span, current_span, fail, run_span
-from cowrie_pipeline.orchestration.processes import PROCESS_TAG, end_runs_of_dead_processes
+from cowrie_pipeline.orchestration.processes import end_runs_of_dead_processes, note_process
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.ledger import Ledger, open_ledger
 from cowrie_pipeline.warehouse.allowances import WarehouseAllowance
@@ -44,12 +43,14 @@ class Pipeline(dg.ConfigurableResource[Any]):
 
         Runs that were killed give their places in pools back first.
         """
+        self._settings = Settings.from_environment()
         if context.instance is not None and context.run is not None:
-            context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
+            # of other executors each step is in a process of its own, and theirs is noted by themselves (executors.py)
+            if self._settings.executor == "in_process":
+                note_process(context.instance, context.run.run_id)
             # where no daemon runs nobody else does, and where one does not before its next look: meanwhile this run
             # would wait for the places in pools that a killed one holds
             end_runs_of_dead_processes(context.instance)
-        self._settings = Settings.from_environment()
         self._enrichment = None
         set_up_telemetry(self._settings)
         # a command that materializes has a trace already

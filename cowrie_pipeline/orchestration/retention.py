@@ -170,7 +170,6 @@ def drop_old_runs_op(context: dg.OpExecutionContext, pipeline: Pipeline) -> None
 @dg.job(
     name=RETENTION_JOB,
     description="Remove details of sessions and runs of Dagster that are older than the settings say; report how much.",
-    executor_def=dg.in_process_executor,
 )
 def retention() -> None:
     """Remove what is too old."""

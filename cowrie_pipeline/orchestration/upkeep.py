@@ -47,7 +47,6 @@ def clean_up_cache_op(context: dg.OpExecutionContext, pipeline: Pipeline) -> Non
 @dg.job(
     name=CLEAN_UP_JOB,
     description="Remove remembered look-ups that expired long ago, in short transactions.",
-    executor_def=dg.in_process_executor,
 )
 def clean_up_cache() -> None:
     """Remove what is long expired."""

@@ -8,11 +8,13 @@ Belongs here: which addresses are due, and the writing.
 Does not belong here: whom to ask and whom to believe (enrichment/).
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -50,12 +52,16 @@ from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, sessio
 
 __all__ = [
     "CascadeStats",
+    "Chunk",
     "InventoryReport",
     "due_addresses",
     "encoded",
     "enrich_addresses",
+    "enrich_chunk",
+    "finish_inventories",
     "known_addresses",
     "look_up_addresses",
+    "plan_chunks",
 ]
 
 _ADDRESSES_AT_ONCE = 20_000
@@ -109,7 +115,8 @@ class CascadeStats:
 
     `total_ips` are the addresses that went through it. `cache_hits` are answers that were remembered; `hits` counts, by
     source, look-ups that found something, and `errors` those that failed. Networks are counted as often as a batch
-    wrote them, but for `asn_unique_seen`; `asn_operation_duration_ms` is what writing them took in all.
+    wrote them, but in `asn_unique_seen` once for each chunk; `asn_operation_duration_ms` is what writing them took in
+    all.
     """
 
     total_ips: int = 0
@@ -154,6 +161,49 @@ def due_addresses(connection: Connection, days: DayRange, *, sources: str, now: 
     return dict(connection.execute(with_parameters(statement, **parameters)).all())
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some of the addresses that are due: those from the place `first` on, up to that at which another chunk begins.
+
+    A place is an address with its worth, and those of most worth come first. None is no bound: the chunks of a span of
+    days have every address between them, also one that is due only after they were planned.
+    """
+
+    first: tuple[int, str] | None = None
+    end: tuple[int, str] | None = None
+
+    def of(self, due: Mapping[str, int]) -> dict[str, int]:
+        """Return those of addresses that are in it, in their order."""
+        first = (-math.inf, "") if self.first is None else _place(*self.first)
+        end = (math.inf, "") if self.end is None else _place(*self.end)
+        return {address: worth for address, worth in due.items() if first <= _place(worth, address) < end}
+
+
+def _place(worth: float, address: str) -> tuple[float, str]:
+    return -worth, address
+
+
+def plan_chunks(
+    warehouse: Warehouse, cascade: Cascade, days: DayRange, *, size: int | None, now: datetime
+) -> tuple[Chunk, ...]:
+    """Return the chunks in which the addresses of `days` that are due can be looked up, each by another process.
+
+    Args:
+        warehouse: the database.
+        cascade: what is asked.
+        days: days of which the addresses are looked up.
+        size: how many addresses a chunk has at most, as far as they are due now; None for one chunk with all.
+        now: time of the work, UTC.
+    """
+    if size is None:
+        return (Chunk(),)
+    with warehouse.read() as connection:
+        due = due_addresses(connection, days, sources=cascade.signature, now=now)
+    places = sorted(((worth, address) for address, worth in due.items()), key=lambda place: _place(*place))
+    bounds = [None, *places[size::size], None]
+    return tuple(Chunk(first, end) for first, end in pairwise(bounds))
+
+
 def enrich_addresses(
     warehouse: Warehouse,
     cascade: Cascade,
@@ -173,11 +223,43 @@ def enrich_addresses(
         now: time of the work, UTC.
         on_progress: called with the addresses done and to do.
     """
+    looked_up = enrich_chunk(warehouse, cascade, days, Chunk(), ledger=ledger, now=now, on_progress=on_progress)
+    return finish_inventories(warehouse, cascade, days, [looked_up], ledger=ledger, now=now)
+
+
+def enrich_chunk(
+    warehouse: Warehouse,
+    cascade: Cascade,
+    days: DayRange,
+    chunk: Chunk,
+    *,
+    ledger: Ledger,
+    now: datetime,
+    on_progress: OnProgress = unheard,
+) -> InventoryReport:
+    """Look up the addresses of a chunk that are due, and write them with their networks; the report has no days.
+
+    Chunks may be looked up by several processes at once and in any order, and a chunk may be looked up again: what is
+    looked up already is not due any more.
+    """
     with warehouse.read() as connection:
-        due = due_addresses(connection, days, sources=cascade.signature, now=now)
-    report = look_up_addresses(warehouse, cascade, due, ledger=ledger, now=now, on_progress=on_progress)
+        due = chunk.of(due_addresses(connection, days, sources=cascade.signature, now=now))
+    return _look_up(warehouse, cascade, due, ledger=ledger, now=now, on_progress=on_progress)
+
+
+def finish_inventories(
+    warehouse: Warehouse,
+    cascade: Cascade,
+    days: DayRange,
+    chunks: Sequence[InventoryReport],
+    *,
+    ledger: Ledger,
+    now: datetime,
+) -> InventoryReport:
+    """Look up the networks that lack a fact, after all chunks of `days`, and say what all of it came to."""
+    completed = _complete_networks(warehouse, cascade, ledger=ledger, now=now)
     with warehouse.read() as connection:
-        return replace(report, days=_describe(connection, days))
+        return replace(_added_up([*chunks, completed]), days=_describe(connection, days))
 
 
 def look_up_addresses(
@@ -194,25 +276,28 @@ def look_up_addresses(
     After them the networks that lack a fact, of this run or an earlier one, are looked up as far as something of them
     is due: what is unknown of a network is not unknown for ever, and it does not depend on how often it was met.
     """
-    outcomes: dict[str, Counter[str]] = {}
-    cache_hits = Counter[str]()
+    looked_up = _look_up(warehouse, cascade, due, ledger=ledger, now=now, on_progress=on_progress)
+    return _added_up([looked_up, _complete_networks(warehouse, cascade, ledger=ledger, now=now)])
+
+
+def _look_up(
+    warehouse: Warehouse,
+    cascade: Cascade,
+    due: Mapping[str, int],
+    *,
+    ledger: Ledger,
+    now: datetime,
+    on_progress: OnProgress,
+) -> InventoryReport:
+    reports = [InventoryReport(findings=tuple(map(str, cascade.network_rules.findings)))]
     networks: set[int] = set()
-    findings: dict[str, None] = dict.fromkeys(map(str, cascade.network_rules.findings))
-
-    def count(result: CascadeResult) -> None:
-        for service, counts in result.outcomes.items():
-            outcomes.setdefault(service, Counter()).update({str(status): n for status, n in counts.items()})
-        cache_hits.update(result.cache_hits)
-
     done = 0
-
-    written: list[NetworksWritten] = []
 
     def keep(result: CascadeResult) -> None:
         with counting(warehouse, lock="facts") as (connection, tally):
-            networks_written = _write(connection, result, cascade=cascade, now=now)
-            _count(connection, tally, result, networks_written)
-        written.append(networks_written)
+            written = _write(connection, result, cascade=cascade, now=now)
+            _count(connection, tally, result, written)
+        reports.append(_report_of(result, written))
 
     with without_collector(), one_behind(keep) as keep_behind:
         for known in known_addresses(warehouse, due):
@@ -221,35 +306,61 @@ def look_up_addresses(
                 ledger.flush()
                 looking_up.set_attributes(counts_in({"networks": len(result.networks)}))
             keep_behind(result)
-            count(result)
             networks |= {network.asn for network in result.networks}
-            findings |= dict.fromkeys(str(finding) for finding in result.findings)
             done += len(known)
             on_progress(done, len(due))
-    completed, networks_completed = _complete_networks(warehouse, cascade, ledger=ledger, now=now)
-    count(completed)
-    written.append(networks_completed)
+    report = _added_up(reports)
+    # one that several batches met is one
+    return replace(report, stats=replace(report.stats, asn_unique_seen=len(networks)))
+
+
+def _report_of(result: CascadeResult, written: NetworksWritten) -> InventoryReport:
+    """Return what one batch came to."""
     return InventoryReport(
-        addresses_due=len(due),
+        addresses_due=len(result.addresses),
         stats=CascadeStats(
-            total_ips=len(due),
-            cache_hits=cache_hits.total(),
-            hits={service: number for service, counts in sorted(outcomes.items()) if (number := counts[Status.HIT])},
-            errors=sum(counts[Status.ERROR] for counts in outcomes.values()),
-            asn_records_created=sum(len(each.created) for each in written),
-            asn_records_updated=sum(len(each.met_again) for each in written),
-            asn_operation_duration_ms=round(sum(each.milliseconds for each in written), 3),
-            asn_unique_seen=len(networks),
+            asn_records_created=len(written.created),
+            asn_records_updated=len(written.met_again),
+            asn_operation_duration_ms=written.milliseconds,
         ),
-        outcomes={service: dict(counts) for service, counts in sorted(outcomes.items())},
-        cache_hits=dict(cache_hits),
-        findings=tuple(findings),
+        outcomes={
+            service: {str(status): number for status, number in counts.items()}
+            for service, counts in result.outcomes.items()
+        },
+        cache_hits=dict(result.cache_hits),
+        findings=tuple(map(str, result.findings)),
     )
 
 
-def _complete_networks(
-    warehouse: Warehouse, cascade: Cascade, *, ledger: Ledger, now: datetime
-) -> tuple[CascadeResult, NetworksWritten]:
+def _added_up(reports: Sequence[InventoryReport]) -> InventoryReport:
+    """Return what all of them came to together; a network that several met is counted as often."""
+    outcomes: dict[str, Counter[str]] = {}
+    cache_hits = Counter[str]()
+    for report in reports:
+        for service, counts in report.outcomes.items():
+            outcomes.setdefault(service, Counter()).update(counts)
+        cache_hits.update(report.cache_hits)
+    stats = [report.stats for report in reports]
+    addresses = sum(report.addresses_due for report in reports)
+    return InventoryReport(
+        addresses_due=addresses,
+        stats=CascadeStats(
+            total_ips=addresses,
+            cache_hits=cache_hits.total(),
+            hits={service: number for service, counts in sorted(outcomes.items()) if (number := counts[Status.HIT])},
+            errors=sum(counts[Status.ERROR] for counts in outcomes.values()),
+            asn_records_created=sum(each.asn_records_created for each in stats),
+            asn_records_updated=sum(each.asn_records_updated for each in stats),
+            asn_operation_duration_ms=round(sum(each.asn_operation_duration_ms for each in stats), 3),
+            asn_unique_seen=sum(each.asn_unique_seen for each in stats),
+        ),
+        outcomes={service: dict(counts) for service, counts in sorted(outcomes.items())},
+        cache_hits=dict(cache_hits),
+        findings=tuple(dict.fromkeys(finding for report in reports for finding in report.findings)),
+    )
+
+
+def _complete_networks(warehouse: Warehouse, cascade: Cascade, *, ledger: Ledger, now: datetime) -> InventoryReport:
     with warehouse.read() as connection:
         lacking = incomplete_networks(connection) if cascade.asks_about_networks else []
     with span("complete networks", counts_in({"networks_lacking": len(lacking)})) as completing:
@@ -261,7 +372,7 @@ def _complete_networks(
         with counting(warehouse, lock="facts") as (connection, tally):
             written = write_networks(connection, result.networks, rules=cascade.network_rules, now=now)
             _count(connection, tally, result, written)
-    return result, written
+    return _report_of(result, written)
 
 
 def _count(connection: Connection, tally: Tally, result: CascadeResult, written: NetworksWritten) -> None:

@@ -6,8 +6,6 @@ Does not belong here: whether an outcome is still good (enrichment/outcomes.py),
 """
 
 import json
-import os
-import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ from cowrie_pipeline.enrichment.clock import utc_now
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.observability.instruments import CACHE_REQUESTS, LOOKUP_DURATION
 from cowrie_pipeline.observability.metrics import Tally
+from cowrie_pipeline.observability.processes import is_gone, this_process
 from cowrie_pipeline.warehouse.bulk import staged
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.metric_store import counting
@@ -41,7 +40,8 @@ __all__ = ["LOCK", "WarehouseCache"]
 # Claiming, keeping and removing exclude each other: who claims a key sees every outcome that ended a claim on it.
 LOCK = "cache"
 
-# Who claims a key has this long to keep its outcome, before another may ask.
+# Who claims a key has this long to keep its outcome, before another may ask. Claims of a process of this machine that
+# was killed end with it; of other machines nobody knows.
 DEFAULT_LEASE = timedelta(minutes=10)
 
 _COLUMNS = (
@@ -93,7 +93,7 @@ class WarehouseCache:
         self._day = day
         self._lease = lease
         self._clock = clock
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+        self._holder = f"{this_process()}:{uuid4().hex}"
         self._guard = Lock()
         self._found: dict[str, list[list[str]]] = defaultdict(list)
         self._misses: Counter[str] = Counter()
@@ -115,21 +115,28 @@ class WarehouseCache:
     def claim_many(self, service: str, keys: Sequence[str], *, now: datetime) -> set[str]:
         """Return those of `keys` that are due and that nobody is asking about: they are the caller's to ask.
 
-        A key is given once, also to the same caller, until its outcome is kept, it is released, or the lease is over.
+        A key is given once, also to the same caller, until its outcome is kept, it is released, the lease is over, or
+        the process that claimed it is gone.
         """
         if not keys:
             return set()
         # In one order, and each once: no statement may touch a row twice.
         wanted = sorted(set(keys))
         with self._warehouse.begin(lock=LOCK) as connection:
-            statement = read_sql("transforms/claim_keys", connection.dialect.name).statement
-            clock = self._clock()
-            claimed = connection.execute(
-                with_parameters(
-                    statement, service=service, holder=self._holder, until=clock + self._lease, now=now, clock=clock
-                ).bindparams(_keys(connection, wanted))
-            )
-            return set(claimed.scalars())
+            claimed = self._claim(connection, service, wanted, now)
+            if len(claimed) < len(wanted) and _end_claims_of_the_gone(connection, service, wanted):
+                claimed |= self._claim(connection, service, sorted(set(wanted) - claimed), now)
+            return claimed
+
+    def _claim(self, connection: Connection, service: str, keys: Sequence[str], now: datetime) -> set[str]:
+        statement = read_sql("transforms/claim_keys", connection.dialect.name).statement
+        clock = self._clock()
+        claimed = connection.execute(
+            with_parameters(
+                statement, service=service, holder=self._holder, until=clock + self._lease, now=now, clock=clock
+            ).bindparams(_keys(connection, keys))
+        )
+        return set(claimed.scalars())
 
     def release(self, service: str, keys: Sequence[str]) -> None:
         """Give up the caller's claims on `keys`: they were not asked about, and another may do it at once."""
@@ -223,6 +230,22 @@ class WarehouseCache:
         values = dict.fromkeys(("hits", "misses", "stores", "calls", "failures", "latency_ms"), 0.0) | counts
         statement = read_sql("transforms/count_look_ups", connection.dialect.name).statement
         connection.execute(with_parameters(statement, service=service, day=self._day, **values))
+
+
+def _end_claims_of_the_gone(connection: Connection, service: str, keys: Sequence[str]) -> bool:
+    """End the claims on `keys` of processes of this machine that are gone; say whether there were any."""
+    those = f"FROM enrichment_claims WHERE service = :service AND key {_is_any(connection)}"
+    statement = text(f"SELECT DISTINCT claimed_by {those}").bindparams(
+        _keys(connection, keys), bindparam("service", service)
+    )
+    gone = [holder for holder in connection.execute(statement).scalars() if is_gone(holder.rpartition(":")[0])]
+    for holder in gone:
+        connection.execute(
+            text(f"DELETE {those} AND claimed_by = :holder").bindparams(
+                _keys(connection, keys), bindparam("service", service), bindparam("holder", holder)
+            )
+        )
+    return bool(gone)
 
 
 def _read(connection: Connection, service: str, keys: Sequence[str]) -> dict[str, Outcome]:

@@ -551,7 +551,7 @@ def test_what_yields_its_results_is_tried_again_by_the_same_rule(
 
 @pytest.mark.parametrize(
     ("at", "step"),
-    [((checks, 1), "check_raw_sessions"), ((inventories, 2), "inventories.describe_inventories_op")],
+    [((checks, 1), "check_raw_sessions"), ((inventories, 3), "inventories.finish_inventories_op")],
     ids=["check", "description"],
 )
 def test_a_check_and_a_description_are_tried_again_too_and_say_why_in_one_line(

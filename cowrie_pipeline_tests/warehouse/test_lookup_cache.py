@@ -1,5 +1,7 @@
 """The memory of look-ups: the last outcome of each, and what never replaces what."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
@@ -333,6 +335,26 @@ def test_a_claim_runs_out_with_its_lease(warehouse: Warehouse) -> None:
     assert brief.claim_many("cymru", [KEY], now=NOW) == set()
     clock.sleep(1)
     assert brief.claim_many("cymru", [KEY], now=NOW) == {KEY}
+
+
+CLAIMS = """
+import sys
+from datetime import date, datetime
+from cowrie_pipeline.warehouse.engine import Warehouse
+from cowrie_pipeline.warehouse.lookup_cache import WarehouseCache
+url, now, *keys = sys.argv[1:]
+cache = WarehouseCache(Warehouse(url), day=date(2026, 3, 10))
+assert cache.claim_many("cymru", keys, now=datetime.fromisoformat(now)) == set(keys)
+"""
+
+
+def test_a_claim_ends_with_the_process_that_made_it(
+    cache: WarehouseCache, warehouse: Warehouse, database_url: str
+) -> None:
+    cache.claim_many("cymru", ["alive"], now=NOW)
+    subprocess.run([sys.executable, "-c", CLAIMS, database_url, NOW.isoformat(), "a", "b"], check=True)
+    assert another(warehouse).claim_many("cymru", ["a", "alive", "c"], now=NOW) == {"a", "c"}
+    assert cache.claim_many("cymru", ["a", "alive", "b", "c"], now=NOW) == {"b"}
 
 
 def test_a_released_key_may_be_asked_by_another_and_only_its_holder_releases_it(

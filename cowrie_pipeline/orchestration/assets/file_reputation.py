@@ -11,6 +11,7 @@ from cowrie_pipeline.orchestration.assets.shared import asking_metadata, daily_a
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.pools import VIRUSTOTAL
+from cowrie_pipeline.orchestration.queues import IN_SCARCE_QUEUE
 from cowrie_pipeline.orchestration.reports import answers_metadata
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
@@ -34,6 +35,7 @@ def build_file_reputation(partitions: dg.DailyPartitionsDefinition) -> dg.Assets
     @daily_asset(
         partitions,
         pool=VIRUSTOTAL,
+        op_tags=IN_SCARCE_QUEUE,
         name="file_reputation",
         deps=["raw_sessions"],
         group_name="reputation",

@@ -1,8 +1,10 @@
 """The assets ip_inventory and asn_inventory: one graph of ops around the cascade enricher."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from time import monotonic
 from typing import Any
 
 import dagster as dg
@@ -15,9 +17,10 @@ from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.pools import CASCADE
 from cowrie_pipeline.orchestration.reports import report_metadata
 from cowrie_pipeline.orchestration.resources import Pipeline
+from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import asset_of, look_ups_by_day
 from cowrie_pipeline.steps.days import DayRange
-from cowrie_pipeline.steps.inventories import InventoryReport, enrich_addresses
+from cowrie_pipeline.steps.inventories import Chunk, InventoryReport, enrich_chunk, finish_inventories, plan_chunks
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.warehouse.tables import asn_inventory, ip_inventory, session_days
 
@@ -40,47 +43,95 @@ _ASN_LINEAGE = {
 _ANSWER_COLUMNS = ("source", "hit", "not_found", "error", "rate_limited", "skipped_budget")
 
 
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What the look-up of a chunk came to, and the seconds that it took."""
+
+    report: InventoryReport
+    seconds: float
+
+
 @dg.op(
     ins={"raw_sessions": dg.In(dg.Nothing)},
-    pool=CASCADE,
+    out=dg.DynamicOut(Chunk),
     retry_policy=RETRY,
-    description="Ask the sources, in the order of the policy, about the days' addresses that are new or stale.",
+    description=(
+        "Divide the days' addresses that are new or stale into chunks of COWRIE_CHUNK_ADDRESSES, which several workers "
+        "look up; in one process all of them are one."
+    ),
 )
 @typed_failures
-def enrich_addresses_op(context: dg.AssetExecutionContext, pipeline: Pipeline) -> tuple[InventoryReport, float]:
-    """Ask, and write both inventories; give the report and the seconds to the op that describes them."""
-    days = day_range(context)
-    now = datetime.now(UTC)
-    with journaled(pipeline.warehouse, "ip_inventory", days) as entry:
-        report = enrich_addresses(
-            pipeline.warehouse,
-            pipeline.enrichment.cascade,
-            days,
-            ledger=pipeline.ledger(now),
-            now=now,
-            on_progress=progress_of("ip_inventory"),
-        )
-        entry.report = {"addresses_due": report.addresses_due, "look_ups": report.outcomes}
-        entry.findings = report.findings
-    for finding in report.findings:
-        context.log.warning(finding)
-    return report, entry.seconds
+def plan_chunks_op(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator[dg.DynamicOutput[Chunk]]:
+    """Give each chunk to a step of its own."""
+    chunks = plan_chunks(
+        pipeline.warehouse,
+        pipeline.enrichment.cascade,
+        day_range(context),
+        size=pipeline.settings.addresses_together,
+        now=datetime.now(UTC),
+    )
+    for number, chunk in enumerate(chunks, 1):
+        yield dg.DynamicOutput(chunk, mapping_key=f"{number}_of_{len(chunks)}")
+
+
+def _enrich_addresses_op(settings: Settings) -> dg.OpDefinition:
+    @dg.op(
+        name="enrich_addresses_op",
+        # several workers ask at once: who asks about what, and how often, is agreed on in the database
+        pool=None if settings.has_several_workers else CASCADE,
+        retry_policy=RETRY,
+        description="Ask the sources, in the order of the policy, about a chunk of the addresses that are due.",
+    )
+    @typed_failures
+    def enrich_addresses_op(context: dg.AssetExecutionContext, pipeline: Pipeline, chunk: Chunk) -> LookedUp:
+        days = day_range(context)
+        now = datetime.now(UTC)
+        with journaled(pipeline.warehouse, "ip_inventory", days) as entry:
+            report = enrich_chunk(
+                pipeline.warehouse,
+                pipeline.enrichment.cascade,
+                days,
+                chunk,
+                ledger=pipeline.ledger(now),
+                now=now,
+                on_progress=progress_of("ip_inventory"),
+            )
+            entry.report = {"addresses_due": report.addresses_due, "look_ups": report.outcomes}
+            entry.findings = report.findings
+        for finding in report.findings:
+            context.log.warning(finding)
+        return LookedUp(report, entry.seconds)
+
+    return enrich_addresses_op
 
 
 @dg.op(
     out={"ip_inventory": dg.Out(dg.Nothing), "asn_inventory": dg.Out(dg.Nothing)},
+    pool=CASCADE,
     retry_policy=RETRY,
-    description="Put on each day's materializations what its addresses and networks are.",
+    description=(
+        "Ask about networks that lack a fact, and put on each day's materializations what its addresses and networks "
+        "are."
+    ),
 )
 @typed_failures
-def describe_inventories_op(
-    context: dg.AssetExecutionContext, pipeline: Pipeline, enriched: tuple[InventoryReport, float]
-) -> Any:
-    """Describe both inventories by day."""
-    report, seconds = enriched
+def finish_inventories_op(context: dg.AssetExecutionContext, pipeline: Pipeline, chunks: list[LookedUp]) -> Any:
+    """Complete the networks, then describe both inventories by day."""
     days = day_range(context)
+    now = datetime.now(UTC)
+    began = monotonic()
+    report = finish_inventories(
+        pipeline.warehouse,
+        pipeline.enrichment.cascade,
+        days,
+        [chunk.report for chunk in chunks],
+        ledger=pipeline.ledger(now),
+        now=now,
+    )
+    seconds = sum(chunk.seconds for chunk in chunks) + monotonic() - began
     common = {
         "addresses_due": report.addresses_due,
+        "chunks": len(chunks),
         **stats_metadata(report.stats),
         "look_ups": report.outcomes,
         "cache_hits": report.cache_hits,
@@ -116,8 +167,14 @@ def describe_inventories_op(
     yield dg.Output(None, "asn_inventory")
 
 
-def build_inventories(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    """Return both assets."""
+def build_inventories(partitions: dg.DailyPartitionsDefinition, settings: Settings) -> dg.AssetsDefinition:
+    """Return both assets.
+
+    Args:
+        partitions: the days.
+        settings: of which it is used whether there are several workers; all others are read anew by each step.
+    """
+    enrich_addresses_op = _enrich_addresses_op(settings)
 
     @dg.graph_multi_asset(
         name="inventories",
@@ -147,8 +204,9 @@ def build_inventories(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
         group_name="inventories",
     )
     def inventories(raw_sessions: Any) -> dict[str, Any]:
-        described = describe_inventories_op(enrich_addresses_op(raw_sessions))
-        return {"ip_inventory": described.ip_inventory, "asn_inventory": described.asn_inventory}
+        looked_up = plan_chunks_op(raw_sessions).map(enrich_addresses_op)
+        finished = finish_inventories_op(looked_up.collect())
+        return {"ip_inventory": finished.ip_inventory, "asn_inventory": finished.asn_inventory}
 
     return inventories
 

@@ -11,6 +11,7 @@ from cowrie_pipeline.orchestration.assets.shared import asking_metadata, daily_a
 from cowrie_pipeline.orchestration.metadata import preview, table_metadata
 from cowrie_pipeline.orchestration.partitions import day_range
 from cowrie_pipeline.orchestration.pools import PWNED_PASSWORDS
+from cowrie_pipeline.orchestration.queues import IN_SCARCE_QUEUE
 from cowrie_pipeline.orchestration.reports import answers_metadata
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.days import DayRange
@@ -34,6 +35,7 @@ def build_password_exposure(partitions: dg.DailyPartitionsDefinition) -> dg.Asse
     @daily_asset(
         partitions,
         pool=PWNED_PASSWORDS,
+        op_tags=IN_SCARCE_QUEUE,
         name="password_exposure",
         deps=["raw_sessions"],
         group_name="reputation",

@@ -1,0 +1,1 @@
+"""What runs in containers: files that an engine reads, checked without one."""
