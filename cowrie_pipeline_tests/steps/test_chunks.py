@@ -73,6 +73,21 @@ def test_chunks_in_any_order_give_the_same_facts_as_all_addresses_at_once(databa
         assert report.outcomes["maxmind"] == reports[0].outcomes["maxmind"]
 
 
+def test_chunks_that_are_passed_over_are_looked_up_at_the_end(warehouse: Warehouse, tmp_path: Path) -> None:
+    """Dagster does so with steps of a graph that is mapped, when it repeats a run from where it was interrupted."""
+    attack_with_unlike_worth(warehouse, tmp_path / "logs")
+    ledger = WarehouseCache(warehouse, day=NOW.date())
+    world = World(lambda _: 1000, by_cymru=True)
+    with world.cascade() as cascade:
+        second = plan_chunks(warehouse, cascade, DAY, size=25, now=NOW)[1]
+        report = enrich_chunk(warehouse, cascade, DAY, second, ledger=ledger, now=NOW)
+        assert report.addresses_due == 25
+        report = finish_inventories(warehouse, cascade, DAY, [report], ledger=ledger, now=NOW)
+    assert report.addresses_due == 60
+    (day,) = report.days.values()
+    assert day.states == {"complete": 60}
+
+
 def test_the_first_chunks_have_the_addresses_of_most_worth(warehouse: Warehouse, tmp_path: Path) -> None:
     attack_with_unlike_worth(warehouse, tmp_path / "logs")
     cascade = Cascade([])
