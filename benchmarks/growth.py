@@ -5,7 +5,7 @@ Does not belong here: starting the runs (scale.py).
 """
 
 import os
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.checks import all_checks
 from cowrie_pipeline.steps.days import DayRange
+from cowrie_pipeline.steps.inventories import due_addresses
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import (
     enrichment_documents,
@@ -25,7 +26,7 @@ from cowrie_pipeline.warehouse.tables import (
     step_runs,
 )
 
-__all__ = ["check_seconds", "database_size", "held", "steps_taken"]
+__all__ = ["check_seconds", "database_size", "due_seconds", "held", "steps_taken"]
 
 _SIZE_OF_TABLES = {
     # of each table with its indexes, which `aggregate` adds up without a row for each page
@@ -94,7 +95,7 @@ def check_seconds(*, url: str, first: str, last: str) -> dict[str, Any]:
     """Run every check of days once, and return the seconds of each."""
     warehouse, days = Warehouse(url), DayRange(date.fromisoformat(first), date.fromisoformat(last))
     settings = Settings(offline=True)
-    now = datetime.now().astimezone()
+    now = datetime.now(UTC)
     seconds = {}
     for check in all_checks():
         with warehouse.read() as connection:
@@ -102,6 +103,21 @@ def check_seconds(*, url: str, first: str, last: str) -> dict[str, Any]:
             check.run(connection, days, settings, now)
             seconds[check.name] = perf_counter() - started
     return {"seconds": seconds}
+
+
+def due_seconds(*, url: str, day: str) -> dict[str, Any]:
+    """Ask which addresses of a day are due: when none is, and when all answers of the whole inventory have expired."""
+    warehouse, days = Warehouse(url), DayRange(date.fromisoformat(day), date.fromisoformat(day))
+    with warehouse.read() as connection:
+        sources = connection.execute(select(func.max(ip_inventory.c.enrichment_sources))).scalar_one()
+        newest = connection.execute(select(func.max(ip_inventory.c.enrichment_due_at))).scalar_one()
+    seconds, found = {}, {}
+    for name, now in (("none", datetime(2000, 1, 1, tzinfo=UTC)), ("all", newest)):
+        with warehouse.read() as connection:
+            started = perf_counter()
+            found[name] = len(due_addresses(connection, days, sources=sources, now=now))
+            seconds[name] = perf_counter() - started
+    return {"seconds": seconds, "due": found}
 
 
 def steps_taken(*, url: str, state: str, runs: list[str]) -> dict[str, Any]:

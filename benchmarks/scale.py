@@ -66,6 +66,16 @@ class _Run:
         """Processor time of the command and of the server."""
         return sum(used.cpu_seconds + used.server_cpu_seconds for used in self.stages.values())
 
+    def in_short(self) -> str:
+        """Say what it took, in one line."""
+        stages = ", ".join(
+            f"{name} {used.cpu_seconds:.1f}+{used.server_cpu_seconds:.1f}" for name, used in self.stages.items()
+        )
+        return (
+            f"{self.events:,} events, {self.measured.seconds:.0f} s, {self.measured.peak_mb:.0f} MB, database "
+            f"{self.size['bytes'] / 1e6:,.0f} MB; processor seconds of the command and the server: {stages}"
+        )
+
     def as_object(self) -> dict[str, Any]:
         return {
             "first_day": str(self.first),
@@ -88,6 +98,7 @@ def grow(bench: Bench, dialect: str) -> Iterator[Row | Skipped]:
         runs = list(_runs(bench, dialect, url, source))
         early, late = runs[_FIRST_DAYS], runs[_LAST_DAYS]
         checks = run_task("check_seconds", url=url, first=str(late.first), last=str(late.last)).result["seconds"]
+        due = run_task("due_seconds", url=url, day=str(runs[_LATE_DAY].first)).result
         found = run_task("held", url=url).result
         backup = _backup(bench, dialect, url)
     events = sum(run.events for run in runs)
@@ -134,6 +145,7 @@ def grow(bench: Bench, dialect: str) -> Iterator[Row | Skipped]:
             "stages": {name: _together([run.stages[name] for run in runs]) for name in runs[0].stages},
             "runs": [run.as_object() for run in runs],
             "check_seconds_of_last_days": checks,
+            "due_of_last_day": due,
         },
     )
 
@@ -161,7 +173,9 @@ def _runs(bench: Bench, dialect: str, url: str, source: Path) -> Iterator[_Run]:
         of_steps = {name: used_between(measured.moments, start, end) for name, start, end in steps}
         stages = _stages(of_steps, whole)
         size = run_task("database_size", url=url).result
-        yield _Run(first, last, measured, result, stages, of_steps, size)
+        run = _Run(first, last, measured, result, stages, of_steps, size)
+        print(f"    {run.in_short()}", file=sys.stderr, flush=True)
+        yield run
         first = last + timedelta(days=1)
 
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, cast
 
 from sqlalchemy import event, func, select
 
-from benchmarks.growth import check_seconds, database_size, held, steps_taken
+from benchmarks.growth import check_seconds, database_size, due_seconds, held, steps_taken
 from benchmarks.inputs import DAYS, FIRST_DAY, FIRST_DAY_OF_YEAR
 from benchmarks.made_inventory import make_inventory
 from benchmarks.made_sessions import DAYS as MADE_DAYS
@@ -446,6 +446,7 @@ _TASKS: dict[str, Callable[..., Numbers]] = {
         database_size,
         held,
         check_seconds,
+        due_seconds,
         steps_taken,
     )
 }
