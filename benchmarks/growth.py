@@ -74,7 +74,7 @@ def held(*, url: str) -> dict[str, Any]:
             "tables": {
                 name: {"rows": rows[name], "bytes": int(sizes[name])} for name in rows if int(sizes.get(name, 0))
             },
-            "events": connection.execute(select(func.sum(session_days.c.event_count))).scalar_one(),
+            "events": int(connection.execute(select(func.sum(session_days.c.event_count))).scalar_one()),
             "sessions": rows["session_summaries"],
             "addresses": rows["ip_inventory"],
             "days": connection.execute(select(func.count(session_days.c.day.distinct()))).scalar_one(),
