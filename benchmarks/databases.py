@@ -73,6 +73,14 @@ class Databases:
         with psycopg.connect(self._server()) as connection:
             return str(connection.execute("SHOW server_version").fetchone()[0])  # type: ignore[index]
 
+    def server_pid(self, dialect: str) -> int | None:
+        """Return the process whose children do the database's work; None for SQLite, which has none."""
+        if dialect == "sqlite":
+            return None
+        with psycopg.connect(self._server()) as connection:
+            row = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
+        return int(str(row[0]).splitlines()[0])  # type: ignore[index]
+
     def _on_server(self, statement: str) -> None:
         with psycopg.connect(self._server(), autocommit=True) as connection:
             connection.execute(statement.encode())

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from benchmarks.databases import Databases
 from benchmarks.inputs import FIRST_DAY_OF_YEAR, YEAR_DAYS, Inputs, contiguous_real_days, day_of
@@ -19,7 +20,7 @@ from cowrie_pipeline_tests.contract import services
 from cowrie_pipeline_tests.contract.collector import take_telemetry
 from cowrie_pipeline_tests.contract.http_process import served_elsewhere
 
-__all__ = ["FIGURES", "Bench", "Row", "Skipped", "Target"]
+__all__ = ["FIGURES", "Bench", "Row", "Skipped", "Target", "installed"]
 
 _PROJECT = Path(__file__).resolve().parents[1]
 _EVENTS = 1_000_000
@@ -92,7 +93,7 @@ class Row:
     ratio_of: str
     targets: tuple[Target, ...]
     peak_mb: float
-    details: Mapping[str, float | str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def met(self) -> bool:
@@ -518,7 +519,7 @@ def materialize_real_days(bench: Bench, dialect: str) -> Iterator[Row | Skipped]
         yield Skipped("materialize 30 real days", str(error))
         return
     state = bench.folder / f"state-{dialect}"
-    environment = _installed(state, "telemetry: {enabled: false}\n")
+    environment = installed(state, "telemetry: {enabled: false}\n")
     command = [str(Path(sys.executable).with_name("cowrie-pipeline")), "run", "--json"]
     for path in files:
         command += ["--logs", str(path)]
@@ -548,7 +549,7 @@ def materialize_real_days(bench: Bench, dialect: str) -> Iterator[Row | Skipped]
 def backfill_a_year(bench: Bench, dialect: str) -> Iterator[Row]:
     """Backfill a year of days in one go by Dagster's own command: one run of all assets of days and their checks."""
     state = bench.folder / f"year-{dialect}"
-    environment = _installed(state, (_PROJECT / "dagster.yaml").read_text(encoding="utf-8"))
+    environment = installed(state, (_PROJECT / "dagster.yaml").read_text(encoding="utf-8"))
     last = FIRST_DAY_OF_YEAR + timedelta(days=YEAR_DAYS - 1)
     command = [
         str(Path(sys.executable).with_name("dagster")),
@@ -585,7 +586,7 @@ def backfill_a_year(bench: Bench, dialect: str) -> Iterator[Row]:
     )
 
 
-def _installed(state: Path, instance: str) -> dict[str, str]:
+def installed(state: Path, instance: str) -> dict[str, str]:
     """Make a state folder with a Dagster instance, and return an environment that has no settings but these."""
     home = state / "dagster"
     home.mkdir(parents=True)

@@ -56,6 +56,24 @@ class Inputs:
             write_logs(plan, folder, compress=compress)
         return folder
 
+    def growing(self, events: int, *, addresses: int, days: int) -> Path:
+        """Return a folder with logs of about `events` events on `days` days, by addresses that `geoip` knows.
+
+        `addresses` are those that there are to attack from; of few sessions for each, not all come.
+        """
+        folder = self._folder / f"logs-{events}-on-{days}-days"
+        if not folder.exists():
+            plan = SyntheticPlan(
+                seed=_SEED,
+                first_day=FIRST_DAY,
+                days=days,
+                sessions_per_day=max(1, round(self.count(events) / _EVENTS_PER_SESSION / days)),
+                addresses=self.count(addresses),
+                networks=_GEOIP_NETWORKS,
+            )
+            write_logs(plan, folder)
+        return folder
+
     @cached_property
     def year(self) -> Path:
         """A folder with logs of 365 days, about 740 events on each before scaling, by addresses that `geoip` knows."""

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, cast
 
 from sqlalchemy import event, func, select
 
+from benchmarks.growth import check_seconds, database_size, due_seconds, held, steps_taken
 from benchmarks.inputs import DAYS, FIRST_DAY, FIRST_DAY_OF_YEAR
 from benchmarks.made_inventory import make_inventory
 from benchmarks.made_sessions import DAYS as MADE_DAYS
@@ -442,6 +443,11 @@ _TASKS: dict[str, Callable[..., Numbers]] = {
         counts,
         query,
         backfilled,
+        database_size,
+        held,
+        check_seconds,
+        due_seconds,
+        steps_taken,
     )
 }
 

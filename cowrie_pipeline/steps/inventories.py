@@ -157,7 +157,14 @@ def due_addresses(connection: Connection, days: DayRange, *, sources: str, now: 
         now: what is due before this time is stale.
     """
     statement = read_sql("transforms/due_addresses", connection.dialect.name).statement
-    parameters = {"since": days.start, "until": days.end, "now": now, "sources": sources}
+    parameters = {
+        "first_day": days.first,
+        "last_day": days.last,
+        "since": days.start,
+        "until": days.end,
+        "now": now,
+        "sources": sources,
+    }
     return dict(connection.execute(with_parameters(statement, **parameters)).all())
 
 

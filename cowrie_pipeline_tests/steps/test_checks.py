@@ -415,6 +415,20 @@ def test_rows_at_fault_are_shown_up_to_twenty_and_all_counted(good: Warehouse) -
             connection.execute(delete(ip_inventory).where(ip_inventory.c.created_at == BROKEN_AT))
 
 
+def test_addresses_are_recounted_that_were_active_on_the_days_or_were_so_as_it_was_thought(good: Warehouse) -> None:
+    break_by_hand(good, "UPDATE ip_inventory SET session_count = session_count + 1 WHERE ip_address = '8.8.8.8'")
+    with good.begin() as connection:
+        seen = datetime(2026, 3, 20, tzinfo=UTC)
+        connection.execute(
+            insert(ip_inventory).values(
+                ip_address="9.9.9.9", session_count=1, first_seen=seen, last_seen=seen, created_at=BROKEN_AT
+            )
+        )
+    for days, expected in (("2026-03-20", ["9.9.9.9"]), ("2026-03-19", []), (None, ["8.8.8.8"])):
+        result = run(good, "address_counts", DAYS if days is None else span(days))
+        assert [str(row[0]) for row in result.rows] == expected
+
+
 def test_only_the_days_asked_for_are_checked(good: Warehouse) -> None:
     break_by_hand(good, "UPDATE session_summaries SET event_count = event_count + 1 WHERE session_id = 'a'")
     assert not run(good, "session_counts", span("2026-03-01")).passed

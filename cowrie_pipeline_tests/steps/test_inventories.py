@@ -19,7 +19,7 @@ from cowrie_pipeline.enrichment.outcomes import Outcome, Status
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps import inventories
 from cowrie_pipeline.steps.checks import all_checks
-from cowrie_pipeline.steps.inventories import DayInventory
+from cowrie_pipeline.steps.inventories import DayInventory, due_addresses
 from cowrie_pipeline.steps.session_snapshots import take_snapshots
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.tables import (
@@ -37,8 +37,10 @@ from cowrie_pipeline_tests.steps.made_days import (
     NOW,
     World,
     attack,
+    command,
     connect,
     load,
+    load_events,
     login,
     one,
     rows,
@@ -308,6 +310,23 @@ def test_nobody_is_asked_about_an_address_that_is_nowhere_on_the_internet(wareho
     assert rows(warehouse, asn_inventory) == []
     assert report.days[date(2026, 3, 9)].states == {"complete": len(bogons)}
     assert world.enrich(warehouse, DAY, now=NOW + timedelta(days=100)).addresses_due == 0
+
+
+def test_those_are_due_that_were_active_on_the_day_also_in_a_session_of_the_day_before(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    crossing, new, gone = "9.9.9.9", GOOGLE, CLOUDFLARE
+    events = [
+        connect("2026-03-08 12:00", session="aaaa00000001", src_ip=gone),
+        connect("2026-03-08 23:50", session="aaaa00000002", src_ip=crossing),
+        command("2026-03-09 00:10", "id", session="aaaa00000002", src_ip=crossing),
+        connect("2026-03-09 12:00", session="aaaa00000003", src_ip=new),
+    ]
+    load_events(warehouse, tmp_path, events)
+    with warehouse.read() as connection:
+        # worth what was done in the whole of it
+        assert list(due_addresses(connection, span(DAY), sources="x", now=NOW).items()) == [(crossing, 2), (new, 0)]
+        assert set(due_addresses(connection, span("2026-03-08"), sources="x", now=NOW)) == {gone, crossing}
 
 
 # ---- failures
