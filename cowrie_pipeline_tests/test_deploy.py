@@ -16,7 +16,10 @@ from cowrie_pipeline.settings import Settings, describe_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY, DOCS = ROOT / "deploy", ROOT / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("guide", "postgresql", "observability", "operations", "alerts", "status")]
+PAGES = [
+    DOCS / f"{name}.md"
+    for name in ("guide", "postgresql", "observability", "operations", "alerts", "status", "workers")
+]
 OF_PAGES = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in (".service", ".target", ".timer"))
 ENV_EXAMPLE = DEPLOY / "systemd" / "cowrie-pipeline.env.example"
