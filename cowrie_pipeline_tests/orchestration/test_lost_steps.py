@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from cowrie_pipeline.orchestration.lost_steps import (
     LOOK_EVERY_SECONDS,
@@ -11,7 +12,10 @@ from cowrie_pipeline.orchestration.lost_steps import (
     StepLostError,
     Watch,
     WatchedResult,
+    look_in_redis,
 )
+from cowrie_pipeline.orchestration.queues import QUEUES, SCARCE
+from cowrie_pipeline_tests.redis_server import PROGRAM, OwnRedis
 
 
 class Given:
@@ -117,3 +121,22 @@ def test_a_step_that_is_not_wanted_any_more_is_revoked(redis: Redis) -> None:
     given, result = redis.give("a")
     result.revoke()
     assert given.is_revoked
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
+def test_a_step_is_found_in_its_queue_and_while_it_is_lent_and_no_longer() -> None:
+    redis = OwnRedis()
+    try:
+        redis.start()
+        app = Celery(broker=redis.url(0))
+        find = look_in_redis(app, QUEUES)
+        step = app.send_task("execute_plan", queue=SCARCE, priority=5).id
+        assert find([step, "another"]) == {step}
+        with app.connection_for_read() as connection:
+            channel = connection.default_channel
+            message = channel.basic_get(SCARCE)
+            assert find([step]) == {step}
+            channel.basic_ack(message.delivery_tag)
+            assert find([step]) == set()
+    finally:
+        redis.remove()
