@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DEPLOY, DOCS = ROOT / "deploy", ROOT / "docs"
 PAGES = [
     DOCS / f"{name}.md"
-    for name in ("containers", "guide", "postgresql", "observability", "operations", "alerts", "status")
+    for name in ("containers", "guide", "postgresql", "observability", "operations", "alerts", "status", "workers")
 ]
 PAGES += [DEPLOY / name / "README.md" for name in ("celery", "k8s")]
 OF_PAGES = pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")

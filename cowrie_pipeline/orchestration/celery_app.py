@@ -16,6 +16,8 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from multiprocessing import current_process
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from time import time
 from typing import Any
 
@@ -150,7 +152,9 @@ class _Step(Task):  # type: ignore[misc]
 def build_app(settings: Settings) -> Celery:
     """Return Celery's app as workers have it."""
     app: Celery = make_app(_executor(settings).app_args())
-    create_task(app, base=_Step, retry_on_worker_lost=True, max_retries=_MORE_TRIES, default_retry_delay=1)
+    # not shared: of this app alone, not of each that is made in this process
+    options = {"shared": False, "base": _Step}
+    create_task(app, retry_on_worker_lost=True, max_retries=_MORE_TRIES, default_retry_delay=1, **options)
     app.steps["consumer"].add(_Lease)
     return app
 
@@ -214,6 +218,7 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int | Non
 
 def _allow_children(**_: object) -> None:
     """Let steps have processes beside them (cowrie/workers.py), which the processes of a worker may not by default."""
-    from multiprocessing import current_process
-
-    current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # noqa: SLF001 - `daemon` refuses it now
+    # Celery's are of a library like multiprocessing that puts them in its place
+    config = current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001 - there is no other way in
+    config["daemon"] = False
+    config["authkey"] = AuthenticationString(config["authkey"])

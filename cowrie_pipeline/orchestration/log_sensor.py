@@ -5,7 +5,7 @@ Does not belong here: which days are wanted (steps/log_watch.py).
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.settings import Settings
 from cowrie_pipeline.steps.days import DayRange
 from cowrie_pipeline.steps.log_watch import LogWatch, Request, RunState, WatchReport, want_days, watch_logs
-from cowrie_pipeline.steps.scan_logs import scan_logs
+from cowrie_pipeline.steps.scan_logs import FileSpan, plan_reading, scan_logs
 from cowrie_pipeline.warehouse.engine import Warehouse
 from cowrie_pipeline.warehouse.schema import upgrade_schema
 
@@ -44,6 +44,8 @@ FIRST_OF_RANGE = "dagster/asset_partition_range_start"
 LAST_OF_RANGE = "dagster/asset_partition_range_end"
 _RUN_KEY = "dagster/run_key"
 _WILL_RETRY = "dagster/will_retry"
+# What a worker reads in one step, at least: less is not worth starting the processes that read beside it.
+_BYTES_TOGETHER = 256 * 1024 * 1024
 _SOON = timedelta(minutes=10)
 # A tick has a minute. Whoever writes longer than this is not waited for: the next tick comes soon.
 _PATIENCE_SECONDS = 15.0
@@ -62,33 +64,54 @@ class BackfillConfig(dg.Config):
     last_day: str = Field(description="Last day, included.")
 
 
-@dg.op(pool=WAREHOUSE, retry_policy=RETRY, out=dg.Out(dg.Nothing))
-@typed_failures
-def read_logs_op(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
-    """Read what is new in the log files."""
-    report = scan_logs(
-        pipeline.warehouse, pipeline.settings.log_paths, settings=pipeline.settings, now=datetime.now(UTC)
-    )
-    for problem in report.problems:
-        context.log.warning("%s: %s", problem.path, problem.reason)
-    context.add_output_metadata(
-        {
-            "files": report.files,
-            "files_read": report.files_read,
-            "lines_read": report.lines_read,
-            "events_read": report.events_read,
-            "unreadable": [f"{problem.path}: {problem.reason}" for problem in report.problems],
-        }
-    )
-
-
-@dg.job(
-    name=READ_LOGS_JOB,
-    description="Read new log files and keep their lines by day, when there is too much for the sensor itself.",
+@dg.op(
+    out=dg.DynamicOut(FileSpan),
+    retry_policy=RETRY,
+    description="Divide the files that have something new into spans, which several workers read; in one process one.",
 )
-def read_logs() -> None:
-    """Read what is new in the log files."""
-    read_logs_op()
+@typed_failures
+def plan_reading_op(pipeline: Pipeline) -> Iterator[dg.DynamicOutput[FileSpan]]:
+    """Give each span to a step of its own."""
+    settings = pipeline.settings
+    size = _BYTES_TOGETHER if settings.has_several_workers else None
+    spans = plan_reading(pipeline.warehouse, settings.log_paths, size=size)
+    for number, files in enumerate(spans, 1):
+        yield dg.DynamicOutput(files, mapping_key=f"{number}_of_{len(spans)}")
+
+
+def _build_read_logs(settings: Settings) -> dg.JobDefinition:
+    # several workers read at once; they take turns, a file each, where they write
+    @dg.op(pool=None if settings.has_several_workers else WAREHOUSE, retry_policy=RETRY, out=dg.Out(dg.Nothing))
+    @typed_failures
+    def read_logs_op(context: dg.OpExecutionContext, pipeline: Pipeline, files: FileSpan) -> None:
+        """Read what is new in a span of the log files."""
+        report = scan_logs(
+            pipeline.warehouse,
+            pipeline.settings.log_paths,
+            settings=pipeline.settings,
+            now=datetime.now(UTC),
+            files=files,
+        )
+        for problem in report.problems:
+            context.log.warning("%s: %s", problem.path, problem.reason)
+        context.add_output_metadata(
+            {
+                "files": report.files,
+                "files_read": report.files_read,
+                "lines_read": report.lines_read,
+                "events_read": report.events_read,
+                "unreadable": [f"{problem.path}: {problem.reason}" for problem in report.problems],
+            }
+        )
+
+    @dg.job(
+        name=READ_LOGS_JOB,
+        description="Read new log files and keep their lines by day, when there is too much for the sensor itself.",
+    )
+    def read_logs() -> None:
+        plan_reading_op().map(read_logs_op)
+
+    return read_logs
 
 
 @dg.op(retry_policy=RETRY, out=dg.Out(dg.Nothing))
@@ -119,7 +142,8 @@ def build_log_sensor(daily_job: Any, settings: Settings) -> dg.SensorDefinition:
 
     Args:
         daily_job: the job of all assets of days.
-        settings: of which the interval is used; all others are read anew at each look.
+        settings: of which the interval is used, and whether there are several workers; all others are read anew at
+            each look.
     """
 
     def log_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
@@ -148,7 +172,7 @@ def build_log_sensor(daily_job: Any, settings: Settings) -> dg.SensorDefinition:
     warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDef", category=dg.BetaWarning)
     return dg.sensor(
         name=LOG_SENSOR,
-        jobs=[daily_job, read_logs],
+        jobs=[daily_job, _build_read_logs(settings)],
         minimum_interval_seconds=settings.watch_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Requests the days whose log lines are new, grew or came late, however long past, each once.",

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ from cowrie_pipeline.warehouse.log_store import (
 from cowrie_pipeline.warehouse.metric_store import counting
 from cowrie_pipeline.warehouse.tables import log_files
 
-__all__ = ["ScanReport", "UnreadFile", "scan_logs", "unread_files"]
+__all__ = ["FileSpan", "ScanReport", "UnreadFile", "plan_reading", "scan_logs", "unread_files"]
 
 # Lines of one day are kept together up to so many, and all that wait to be kept up to so many bytes, packed.
 _BUFFERED_EVENTS = 50_000
@@ -102,15 +103,54 @@ class ScanReport:
         return bool(self.problems)
 
 
+@dataclass(frozen=True, slots=True)
+class FileSpan:
+    """Some of the log files: by name those from `first` on, up to that at which another span begins.
+
+    None is no bound: the spans of one plan have every file between them, also one that came after they were planned.
+    """
+
+    first: str | None = None
+    end: str | None = None
+
+    def has(self, file: LogFile) -> bool:
+        """Say whether a file is one of them."""
+        name = _name_of(file)
+        return (self.first is None or self.first <= name) and (self.end is None or name < self.end)
+
+
+def plan_reading(warehouse: Warehouse, paths: Sequence[str], *, size: int | None) -> tuple[FileSpan, ...]:
+    """Return the spans in which the files that `paths` name can be read, each by another process.
+
+    Args:
+        warehouse: where the ledger is.
+        paths: files, folders and globs.
+        size: how many new bytes, on disk, a span has at least, but for the last; None for one span with all files.
+    """
+    bounds: list[str | None] = [None]
+    if size is not None:
+        waiting = 0
+        for unread in sorted(unread_files(warehouse, paths), key=lambda each: _name_of(each.file)):
+            if waiting >= size:
+                bounds.append(_name_of(unread.file))
+                waiting = 0
+            waiting += unread.new_bytes
+    return tuple(FileSpan(first, end) for first, end in pairwise([*bounds, None]))
+
+
+_ALL_FILES = FileSpan()
+
+
 def scan_logs(
     warehouse: Warehouse,
     paths: Sequence[str],
     *,
     settings: Settings,
     now: datetime,
+    files: FileSpan = _ALL_FILES,
     on_progress: OnProgress = unheard,
 ) -> ScanReport:
-    """Read what is new in the files that `paths` name.
+    """Read what is new in the files that `paths` name, or in some of them.
 
     Each file is one transaction, so that a process killed in the middle loses nothing and counts nothing twice.
 
@@ -119,13 +159,14 @@ def scan_logs(
         paths: files, folders and globs.
         settings: the bound on a line's length, and whether passwords are hashed.
         now: time of reading, UTC.
+        files: which of the files are looked at. Several processes may read spans at once, in any order.
         on_progress: called with the bytes (on disk) done and to do; not at all if nothing is new.
 
     Returns:
-        The accounting of all files named, read now or before.
+        The accounting of all files looked at, read now or before.
     """
     with journaled(warehouse, "scan_logs", None) as entry:
-        report = _scan(warehouse, paths, settings, now, on_progress)
+        report = _scan(warehouse, paths, settings, now, on_progress, of=files)
         if report.files_read:
             entry.report = {
                 "files_read": report.files_read,
@@ -136,16 +177,23 @@ def scan_logs(
 
 
 def _scan(
-    warehouse: Warehouse, paths: Sequence[str], settings: Settings, now: datetime, on_progress: OnProgress
+    warehouse: Warehouse,
+    paths: Sequence[str],
+    settings: Settings,
+    now: datetime,
+    on_progress: OnProgress,
+    *,
+    of: FileSpan,
 ) -> ScanReport:
     discovery = find_logs(paths)
+    files = [file for file in discovery.files if of.has(file)]
     problems = list(discovery.problems)
     records: list[FileRecord] = []
     before = Counter[str]()
     read = 0
     known = _KnownEvents()
-    unchanged = _unchanged_files(warehouse, discovery.files)
-    changed = [file for file in discovery.files if _name_of(file) not in unchanged]
+    unchanged = _unchanged_files(warehouse, files)
+    changed = [file for file in files if _name_of(file) not in unchanged]
     total = sum(file.size for file in changed)
     done = 0
     with Workers(_workers_for(total)) as workers:
@@ -155,7 +203,7 @@ def _scan(
             FileTask(file.path, settings.max_line_bytes, settings.hash_passwords) for file in changed if file in new
         )
         read_ahead = workers.map(sort_file, tasks)
-        for file in discovery.files:
+        for file in files:
             record = unchanged.get(_name_of(file))
             if record is None:
                 ahead = next(read_ahead) if file in new else None
