@@ -79,16 +79,23 @@ def test_no_secret_is_given_to_a_build_or_kept_in_the_image() -> None:
     assert services()["code"]["build"].keys() == {"context", "dockerfile"}
 
 
-def test_the_check_of_health_and_what_the_image_starts_are_commands_of_it() -> None:
+def test_what_the_image_starts_is_started_with_its_secrets() -> None:
     said = dict(instructions(FILE))
     assert said["ENTRYPOINT"] == '["with-secrets"]'
     assert (COMPOSE / "with-secrets").stat().st_mode & 0o111 == 0o111
-    words = re.findall(r'"([^"]+)"', said["HEALTHCHECK"])
-    assert words == ["with-secrets", "cowrie-pipeline", "health", "database"]
-    shown = subprocess.run(
-        [PROGRAMS / "cowrie-pipeline", "health", "--help"], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert "database" in shown.stdout
+
+
+def test_the_check_of_health_tells_a_database_that_is_there_from_one_that_is_not(tmp_path: Path) -> None:
+    entry, program, *words = re.findall(r'"([^"]+)"', dict(instructions(FILE))["HEALTHCHECK"])
+    assert entry == "with-secrets"
+
+    def code(*arguments: str) -> int:
+        environment = {"PATH": "/usr/bin:/bin", "COWRIE_STATE_DIR": str(tmp_path)}
+        return subprocess.run([PROGRAMS / program, *arguments], env=environment, timeout=120, check=False).returncode
+
+    assert code(*words) == 3
+    assert code("db", "upgrade") == 0
+    assert code(*words) == 0
 
 
 @pytest.mark.skipif(shutil.which("dash") is None, reason="needs dash, which is /bin/sh in the image")
