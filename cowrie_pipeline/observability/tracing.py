@@ -11,12 +11,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import lru_cache
 from time import time_ns
 from typing import Any
 from uuid import UUID
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
@@ -162,6 +164,13 @@ def traceparent() -> str | None:
     return carrier.get(_HEADER)
 
 
+# tasks that are handed over together have one parent
+@lru_cache(maxsize=4)
+def _beneath(parent: str) -> Context:
+    """Return the context of what is done beneath a `traceparent`."""
+    return _PROPAGATOR.extract({_HEADER: parent})
+
+
 class NotedSpan:
     """A span of a process that works for another, as it goes to that one; times are nanoseconds since 1970.
 
@@ -217,7 +226,7 @@ class _NotingSpan(NonRecordingSpan):
 @contextmanager
 def noting(parent: str) -> Iterator[list[NotedSpan]]:
     """Note what is done for another process, which gave its `traceparent`; the list is for its `adopt`."""
-    token = otel_context.attach(_PROPAGATOR.extract({_HEADER: parent}))
+    token = otel_context.attach(_beneath(parent))
     notes: list[NotedSpan] = []
     noted = _notes.set(notes)
     try:
@@ -229,7 +238,7 @@ def noting(parent: str) -> Iterator[list[NotedSpan]]:
 
 def adopt(parent: str, noted: Sequence[NotedSpan]) -> None:
     """Make the spans that another process noted, beneath that of `parent`, which was given to it."""
-    contexts = {0: _PROPAGATOR.extract({_HEADER: parent})}
+    contexts = {0: _beneath(parent)}
     for each in noted:
         made = _tracer.start_span(
             each.name, contexts[each.above], attributes=_sendable(each.attributes), start_time=each.started_ns

@@ -22,7 +22,7 @@ from cowrie_pipeline.cowrie.passwords import sha1_of
 from cowrie_pipeline.enrichment.lists.catalog import ALL_LISTS
 from cowrie_pipeline.observability.instruments import STEP_DURATION
 from cowrie_pipeline.observability.processes import this_process
-from cowrie_pipeline.orchestration import checks, resources
+from cowrie_pipeline.orchestration import resources
 from cowrie_pipeline.orchestration.assets import inventories, session_snapshots
 from cowrie_pipeline.orchestration.build import DAILY_JOB, build_definitions
 from cowrie_pipeline.orchestration.partitions import day_range
@@ -549,29 +549,23 @@ def test_what_yields_its_results_is_tried_again_by_the_same_rule(
     assert result.success == (tries == 2)
 
 
-@pytest.mark.parametrize(
-    ("at", "step"),
-    [((checks, 1), "check_raw_sessions"), ((inventories, 3), "inventories.finish_inventories_op")],
-    ids=["check", "description"],
-)
-def test_a_check_and_a_description_are_tried_again_too_and_say_why_in_one_line(
-    pipeline: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, at: tuple[Any, int], step: str
+def test_a_description_is_tried_again_too_and_says_why_in_one_line(
+    pipeline: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, call = at
     calls = 0
 
-    def fail_at_a_call(context: Any) -> DayRange:
+    def fail_at_the_third(context: Any) -> DayRange:
         nonlocal calls
         calls += 1
-        if calls == call:
+        if calls == 3:
             raise OperationalError("SELECT", {}, Exception("database is locked"))
         return day_range(context)
 
-    monkeypatch.setattr(f"{module.__name__}.day_range", fail_at_a_call)
+    monkeypatch.setattr(f"{inventories.__name__}.day_range", fail_at_the_third)
     result = run_assets(instance, pipeline, "2026-03-01")
     assert result.success
     (retried,) = [each for each in result.all_events if each.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
-    assert retried.step_key == step
+    assert retried.step_key == "inventories.finish_inventories_op"
     error = retried.step_retry_data.error
     assert error is not None
     assert error.cause is not None
