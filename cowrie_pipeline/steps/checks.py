@@ -166,9 +166,20 @@ _ASSETS_WITH_FIELDS = frozenset({"ip_inventory", "asn_inventory", "session_snaps
 _TERMS = {source.terms.service: source.terms for source in (VirusTotalSource, PwnedPasswordsSource)}
 
 
-def look_ups_by_day(connection: Connection, days: DayRange) -> list[tuple[date, str, str, int]]:
-    """Return day, source, outcome and how many addresses, networks, files or passwords, of every source."""
-    statement = read_sql("reports/coverage_by_source", connection.dialect.name).statement
+# What says of an asset alone what became of its look-ups; the report says it of all, and reads the documents of all
+# addresses for that.
+_LOOK_UPS_OF = {"file_reputation": "parts/look_ups_of_files", "password_exposure": "parts/look_ups_of_passwords"}
+
+
+def look_ups_by_day(
+    connection: Connection, days: DayRange, *, asset: str | None = None
+) -> list[tuple[date, str, str, int]]:
+    """Return day, source, outcome and how many addresses, networks, files or passwords, of every source.
+
+    With `asset` those of other assets may be left out.
+    """
+    name = _LOOK_UPS_OF.get(asset or "", "reports/coverage_by_source")
+    statement = read_sql(name, connection.dialect.name).statement
     rows = connection.execute(
         with_parameters(statement, first_day=days.first, last_day=days.last, start=days.start, end=days.end)
     )
@@ -178,14 +189,14 @@ def look_ups_by_day(connection: Connection, days: DayRange) -> list[tuple[date, 
     ]
 
 
-def answers_by_day(connection: Connection, days: DayRange, settings: Settings) -> list[Coverage]:
-    """Return, for each source and day, of how many of the things that it was asked about it said something.
+def answers_by_day(connection: Connection, days: DayRange, settings: Settings, *, asset: str) -> list[Coverage]:
+    """Return, for each source of an asset and day, of how many of the things that it was asked about it said something.
 
     What was not asked, since it was not needed or there was no budget, is not counted, nor is a source that is off or
     not configured.
     """
     asked, answered = Counter[tuple[date, str]](), Counter[tuple[date, str]]()
-    for day, source, status, looked_up in look_ups_by_day(connection, days):
+    for day, source, status, looked_up in look_ups_by_day(connection, days, asset=asset):
         key = (day, source)
         if status in _NOT_TRIED or (source in _TERMS and not is_configured(_TERMS[source], settings)):
             continue
@@ -193,8 +204,9 @@ def answers_by_day(connection: Connection, days: DayRange, settings: Settings) -
         if status in _ANSWERED:
             answered[key] += looked_up
     return [
-        Coverage(day, asset_of(source), f"answers of {source}", total, answered[day, source])
+        Coverage(day, asset, f"answers of {source}", total, answered[day, source])
         for (day, source), total in sorted(asked.items())
+        if asset_of(source) == asset
     ]
 
 
@@ -203,11 +215,16 @@ def asset_of(source: str) -> str:
     return _ASSETS_OF_SOURCES.get(source, "ip_inventory")
 
 
-def coverage_by_day(connection: Connection, days: DayRange) -> list[Coverage]:
-    """Return the coverage of every field on every day of the range that has sessions."""
+def coverage_by_day(connection: Connection, days: DayRange, *, asset: str | None = None) -> list[Coverage]:
+    """Return the coverage of every field, or of those of one asset, on every day of the range that has sessions."""
     statement = read_sql("reports/coverage_by_day", connection.dialect.name).statement
+    if asset is not None:
+        # PostgreSQL sees that the parts on other assets have no such rows, and does not run them
+        statement = f"SELECT * FROM ({statement}) AS of_all WHERE asset = :asset"  # noqa: S608
     rows = connection.execute(
-        with_parameters(statement, first_day=days.first, last_day=days.last, start=days.start, end=days.end)
+        with_parameters(
+            statement, first_day=days.first, last_day=days.last, start=days.start, end=days.end, asset=asset
+        )
     )
     return [
         Coverage(day if isinstance(day, date) else date.fromisoformat(day), asset, name, total, known)
@@ -248,9 +265,9 @@ def _coverage_check(asset: str, subject: str) -> Check:
         del now
         with_before = DayRange(days.first - timedelta(days=_DAYS_BEFORE), days.last)
         # both take long over many days, and neither says something of every asset
-        fields = coverage_by_day(connection, with_before) if asset in _ASSETS_WITH_FIELDS else []
-        answers = answers_by_day(connection, with_before, settings) if asset in _ASSETS_ASKED_ABOUT else []
-        coverages = [each for each in (*fields, *answers) if each.asset == asset and each.field not in _NOT_JUDGED]
+        fields = coverage_by_day(connection, with_before, asset=asset) if asset in _ASSETS_WITH_FIELDS else []
+        answers = answers_by_day(connection, with_before, settings, asset=asset) if asset in _ASSETS_ASKED_ABOUT else []
+        coverages = [each for each in (*fields, *answers) if each.field not in _NOT_JUDGED]
         too_low = judge_coverage(coverages, days, floor=settings.coverage_floor, drop=settings.coverage_drop)
         rows = tuple((each.day, each.field, each.total, each.known, reason) for each, reason in too_low)
         return CheckResult.of(("day", "field", "total", "known", "reason"), rows)

@@ -1,8 +1,8 @@
 """The statements in `sql/`, read once.
 
 `name.postgresql.sql` stands beside `name.sql` where the two databases must differ. What several statements have in
-common is a file of `sql/parts/`, and each names what differs: `{parts/first_networks count=logins}` stands for the
-statement of that file, in which `{count}` stands for `logins`.
+common is a file of `sql/parts/`, and each names what differs, if anything does: `{parts/first_networks count=logins}`
+stands for the statement of that file, in which `{count}` stands for `logins`.
 """
 
 import re
@@ -15,7 +15,7 @@ import cowrie_pipeline
 __all__ = ["SqlFile", "read_sql", "sql_files"]
 
 # not the braces of JSON, which hold no slash
-_PART = re.compile(r"\{(parts/\w+)((?: \w+=\w+)+)\}")
+_PART = re.compile(r"\{(parts/\w+)((?: \w+=\w+)*)\}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,20 +30,7 @@ WHERE jsonb_typeof(source.value) = 'object' AND source.key IN ('cymru_asn', 'rir
   AND strpos(networks.asked, '+' || source.key || '+') > 0
 GROUP BY networks.day, source.key, source.value ->> 'status'
 UNION ALL
-SELECT date(f.event_at), 'virustotal', r.status, COUNT(DISTINCT r.sha256)
-FROM session_files AS f
-JOIN file_reputation AS r ON r.sha256 = f.sha256
-WHERE f.event_at >= :start AND f.event_at < :end AND r.status IS NOT NULL
-GROUP BY date(f.event_at), r.status
+{parts/look_ups_of_files}
 UNION ALL
-SELECT tried.day, 'pwned_passwords', tried.status, COUNT(*)
-FROM (
-    SELECT date(first_seen) AS day, sha1, status
-    FROM password_exposure WHERE first_seen >= :start AND first_seen < :end
-    UNION
-    SELECT date(last_seen), sha1, status
-    FROM password_exposure WHERE last_seen >= :start AND last_seen < :end
-) AS tried
-WHERE tried.status IS NOT NULL
-GROUP BY tried.day, tried.status
+{parts/look_ups_of_passwords}
 ORDER BY 1, 2, 3
