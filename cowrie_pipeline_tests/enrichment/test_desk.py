@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from msgspec.structs import replace
-
 import pytest
+from msgspec.structs import replace
 
 from cowrie_pipeline.enrichment.desk import RETRY_AFTER, WAIT_FOR_OTHERS, Answers, Desk
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
