@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -105,10 +106,16 @@ class Desk:
         to_ask = [key for key in keys if key in mine]
         if to_ask:
             started = self._clock()
-            outcomes = _ask(source, to_ask, now)
-            self._spent[source.name] += self._clock() - started
-            _log.debug("%s: asked about %d keys, %.2f s in all", source.name, len(to_ask), self._spent[source.name])
-            cache.put_many(list(outcomes.values()))
+            try:
+                outcomes = _ask(source, to_ask, now)
+                self._spent[source.name] += self._clock() - started
+                _log.debug("%s: asked about %d keys, %.2f s in all", source.name, len(to_ask), self._spent[source.name])
+                cache.put_many(list(outcomes.values()))
+            except BaseException:
+                # who is stopped, or has lost the database, does not keep those waiting who do the same work again
+                with suppress(Exception):
+                    cache.release(source.name, to_ask)
+                raise
             answers.asked.update(outcomes)
             skipped = next((each for each in outcomes.values() if each.status is Status.SKIPPED_BUDGET), None)
             if skipped is not None:

@@ -125,6 +125,10 @@ class LookupCache(Protocol):
         """
         ...
 
+    def release(self, service: str, keys: Sequence[str]) -> None:
+        """Give up the caller's claims on `keys`, so that another may ask at once."""
+        ...
+
     def put_many(self, outcomes: Sequence[Outcome]) -> None:
         """Keep outcomes; one that is no answer never replaces an answer, it only sets when to ask again.
 

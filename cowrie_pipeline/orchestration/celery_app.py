@@ -57,8 +57,9 @@ _CONFIG: dict[str, Any] = {
     "worker_prefetch_multiplier": 1,
     # whose outcome is known already is not done again
     "worker_deduplicate_successful_tasks": True,
-    # a step that Redis may have lent to another meanwhile is not gone on with
-    "worker_cancel_long_running_tasks_on_connection_loss": True,
+    # A step under way goes on when Redis is away. To stop it is a race between its outcome and that of the stopping, in
+    # which the step can end with none; at worst, it is done twice, which it is made for.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
     "worker_soft_shutdown_timeout": _SOFT_STOP_SECONDS,
     "worker_send_task_events": False,
     # what Dagster writes to standard error has its level and time already

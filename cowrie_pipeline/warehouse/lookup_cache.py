@@ -19,6 +19,7 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Text
 
 from cowrie_pipeline.cowrie.workers import without_collector
@@ -158,6 +159,15 @@ class WarehouseCache:
         """
         if not outcomes:
             return
+        try:
+            self._put_many(outcomes)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # the server was restarted under it, and is waited for: an answer that was paid for is worth a second try
+            self._put_many(outcomes)
+
+    def _put_many(self, outcomes: Sequence[Outcome]) -> None:
         with counting(self._warehouse, lock=LOCK) as (connection, tally):
             for some in _each_key_once(outcomes):
                 with _staged(connection, _with_failures(connection, some)):

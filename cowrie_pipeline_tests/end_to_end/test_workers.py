@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from celery import Celery
+from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import func, select
 
 from cowrie_pipeline.enrichment.made_geoip import GeoRow, write_geoip
@@ -38,7 +39,7 @@ pytestmark = [
 
 LOGS = SHARED_DATA / "logs" / "docker-ssh-2018"
 # the files of 30 days, and of some more for each time that something is killed
-MONTH, PORTION = 30, 6
+MONTH, PORTION = 30, 4
 WORKERS = 3
 # Less than there are addresses in a month worth asking about, and more than there are in all.
 SCARCE, AMPLE = "greynoise", "dshield"
@@ -195,9 +196,16 @@ class Place:
         return {(service, key) for service, key in found}
 
     def wait_for_workers(self) -> None:
-        """Wait until all workers have found Redis again: before, each ends the step that it had, or tries to."""
+        """Wait until all workers have found Redis again."""
         control = Celery(broker=self.redis.url(0)).control
-        wait_for("the workers", lambda: len(control.ping(timeout=2.0)) == WORKERS)
+
+        def are_there() -> bool:
+            try:
+                return len(control.ping(timeout=2.0)) == WORKERS
+            except RedisConnectionError:  # of a connection that was kept since the time before
+                return False
+
+        wait_for("the workers", are_there)
 
     def go_on(self, lost: set[Question]) -> None:
         """Let the services be quick again; what is lost may be asked again."""
@@ -272,7 +280,7 @@ def test_the_step_of_a_worker_that_is_killed_is_done_by_another(place: Place) ->
     assert {run.status for run in place.runs()} == {SUCCESS}, place.why_failed()
 
 
-def test_a_redis_that_is_killed_and_comes_back_costs_the_steps_that_were_under_way(place: Place) -> None:
+def test_a_redis_that_is_killed_and_comes_back_costs_nothing(place: Place) -> None:
     place.more_logs_and_slow_services()
     place.redis.kill()
     lost = place.under_way()
@@ -304,8 +312,7 @@ def test_a_postgresql_that_dies_with_dagsters_own_records_costs_a_run_at_most(pl
 
 def assert_ends_well(place: Place) -> None:
     place.wait_until_done()
-    print([(run.days, run.status, run.is_retry) for run in place.runs()], "\n".join(place.why_failed()))
-    assert place.runs()[-1].status is SUCCESS
+    assert place.runs()[-1].status is SUCCESS, place.why_failed()
     assert place.is_as_from_one_process()
     assert place.has_asked_once()
     assert place.has_kept_to_its_budgets()

@@ -74,6 +74,7 @@ class MemoryCache:
     outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
     writes: list[int] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
 
     def get_many(self, service: str, keys: Sequence[str]) -> Mapping[str, Outcome]:
         self.reads.append(service)
@@ -82,6 +83,10 @@ class MemoryCache:
     def claim_many(self, service: str, keys: Sequence[str], *, now: datetime) -> set[str]:
         known = {key: self.outcomes[service, key] for key in keys if (service, key) in self.outcomes}
         return {key for key in keys if key not in known or known[key].is_due(now)}
+
+    def release(self, service: str, keys: Sequence[str]) -> None:
+        del service
+        self.released.extend(keys)
 
     def put_many(self, outcomes: Sequence[Outcome]) -> None:
         self.writes.append(len(outcomes))

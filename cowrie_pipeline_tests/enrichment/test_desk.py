@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from cowrie_pipeline.enrichment.desk import RETRY_AFTER, WAIT_FOR_OTHERS, Answers, Desk
@@ -182,6 +183,18 @@ def test_a_source_is_asked_for_so_long_in_one_run() -> None:
     assert len(left) == 3
     assert {each.error for each in left} == {"not asked: this run has asked it for 10 seconds"}
     assert {each.retry_at for each in left} == {NOW + RETRY_AFTER}
+
+
+def test_who_is_stopped_while_asking_gives_up_the_claims() -> None:
+    cache = MemoryCache()
+
+    def stopped(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Desk().look_up(source(stopped), ["a", "b"], cache=cache, now=NOW)
+    assert cache.released == ["a", "b"]
+    assert cache.outcomes == {}
 
 
 def test_every_key_has_an_outcome_when_a_source_raises_or_forgets_one() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from cowrie_pipeline.enrichment.backoff import rest_after
 from cowrie_pipeline.enrichment.outcomes import Outcome, Status
@@ -335,6 +335,28 @@ def test_a_claim_runs_out_with_its_lease(warehouse: Warehouse) -> None:
     assert brief.claim_many("cymru", [KEY], now=NOW) == set()
     clock.sleep(1)
     assert brief.claim_many("cymru", [KEY], now=NOW) == {KEY}
+
+
+def test_answers_are_kept_though_the_server_ends_the_connection_meanwhile(
+    cache: WarehouseCache, warehouse: Warehouse, databases: Databases
+) -> None:
+    if databases.dialect == "sqlite":
+        pytest.skip("SQLite has no server")
+    ended: list[int] = []
+
+    def end_it(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not ended and "staged_outcomes" in statement:
+            ended.append(connection.connection.driver_connection.info.backend_pid)
+            with warehouse.read() as another_connection:
+                another_connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": ended[0]})
+
+    event.listen(warehouse.engine, "before_cursor_execute", end_it)
+    cache.claim_many("cymru", [KEY], now=NOW)
+    cache.put_many([HIT])
+    assert ended
+    assert cache.get_many("cymru", [KEY]) == {KEY: HIT}
+    with warehouse.read() as connection:
+        assert connection.execute(select(enrichment_claims)).all() == []
 
 
 CLAIMS = """
