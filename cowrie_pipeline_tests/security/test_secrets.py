@@ -33,6 +33,8 @@ SECRETS = {
     "phone": "pl4nted-phone-t0ken",
     "mail": "pl4nted-mail-pass",
     "collector": "pl4nted-collector-t0ken",
+    "broker": "pl4nted-broker-pass",
+    "backend": "pl4nted-backend-pass",
 }
 RECEIVERS = """
 [[receiver]]
@@ -157,6 +159,9 @@ def planted(folder: Path, http: str, database_url: str) -> dict[str, str]:
         "CHAT_URL": f"{http}/{SECRETS['chat']}",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"{http}/collector",
         "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={SECRETS['collector']}",
+        # nobody connects to them here: end_to_end/test_one_worker.py looks at who does
+        "COWRIE_CELERY_BROKER": f"redis://:{SECRETS['broker']}@127.0.0.1:1/0",
+        "COWRIE_CELERY_BACKEND": f"redis://:{SECRETS['backend']}@127.0.0.1:1/1",
     }
     for number, service in enumerate(SERVICES):
         prefix = f"COWRIE_{service.upper()}"
@@ -294,6 +299,8 @@ def test_a_database_that_is_not_reached_is_told_without_its_password(url: str, t
 def test_every_setting_that_is_a_secret_is_planted_or_known_here() -> None:
     """A new secret has to be thought of."""
     assert _secrets(Settings, "variable") == {
+        "COWRIE_CELERY_BACKEND",
+        "COWRIE_CELERY_BROKER",
         "COWRIE_DB_URL",
         "COWRIE_MAXMIND_LICENSE_KEY",
         "OTEL_EXPORTER_OTLP_HEADERS",
