@@ -1,4 +1,4 @@
-"""A day made by a worker: Redis, PostgreSQL and the worker are processes of the test's own, with passwords."""
+"""A day made by other processes than the run's: by a worker, with Redis and PostgreSQL, or by one for each step."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from cowrie_pipeline_tests.postgresql import OwnServer
 from cowrie_pipeline_tests.redis_server import PROGRAM, OwnRedis
 from cowrie_pipeline_tests.steps.made_days import span
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
+NEEDS_REDIS = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
 DAY = span("2026-03-01").first
 OF_REDIS, OF_POSTGRES = "pl4ntedredis", "pl4ntedpostgres"
 PATIENCE_SECONDS = 300
@@ -66,6 +66,7 @@ def run_day(variables: dict[str, str], log: Path) -> None:
         )
 
 
+@NEEDS_REDIS
 def test_a_worker_does_a_day_in_chunks_like_one_process_and_ends_when_it_is_told_to(
     server: OwnServer, broker: OwnRedis, tmp_path: Path
 ) -> None:
@@ -135,3 +136,35 @@ def test_a_worker_does_a_day_in_chunks_like_one_process_and_ends_when_it_is_told
     found = all_facts(url("cowrie"))
     assert found["session_summaries"]
     assert found == all_facts(url("other"))
+
+
+def test_a_process_for_each_step_makes_the_same_of_a_day_in_sqlite(tmp_path: Path) -> None:
+    Honeypot(tmp_path / "logs").log(sessions_of(DAY))
+    found = []
+    for executor in ("in_process", "multiprocess"):
+        home = tmp_path / executor
+        home.mkdir()
+        (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        variables = environment(
+            tmp_path,
+            DAGSTER_HOME=home,
+            COWRIE_DB_URL=f"sqlite:///{home / 'cowrie.db'}",
+            COWRIE_LOGS=tmp_path / "logs",
+            COWRIE_EXECUTOR=executor,
+            COWRIE_CHUNK_ADDRESSES="2",
+            PYTHONPATH=PROJECT,
+        )
+        run_day(variables, tmp_path / f"{executor}.log")
+        with only_environment(variables), dg.DagsterInstance.from_config(str(home)) as instance:
+            (run,) = instance.get_runs()
+            assert run.status == dg.DagsterRunStatus.SUCCESS
+            messages = [
+                entry.dagster_event.message or "" for entry in instance.all_logs(run.run_id) if entry.dagster_event
+            ]
+        if executor == "multiprocess":
+            # the run is that of the process that waits, not of a step's, which is gone when the next begins
+            waiting = run.tags[PROCESS_TAG].split(":")[1]
+            assert any(f"parent process (pid: {waiting})" in message for message in messages)
+        found.append(all_facts(f"sqlite:///{home / 'cowrie.db'}"))
+    assert found[0]["session_summaries"]
+    assert found[1] == found[0]
