@@ -104,15 +104,13 @@ def _forget_addresses(connection: Connection, days: Sequence[date]) -> None:
 def _sharing_days(connection: Connection, days: DayRange) -> set[date]:
     """Return the days, counted before, on which sessions near `days` were active too."""
     of_range = session_days.alias()
-    return set(
-        connection.execute(
-            select(session_days.c.day)
-            .join(of_range, of_range.c.session_key == session_days.c.session_key)
-            .where(
-                of_range.c.day.between(days.first - _REACH, days.last + _REACH),
-                ~session_days.c.day.between(days.first, days.last),
-                session_days.c.day.in_(select(asn_session_counts.c.day)),
-            )
-            .distinct()
-        ).scalars()
+    active = connection.scalars(
+        select(session_days.c.day)
+        .join(of_range, of_range.c.session_key == session_days.c.session_key)
+        .where(of_range.c.day.between(days.first - _REACH, days.last + _REACH))
+        .distinct()
     )
+    others = [day for day in active if not days.first <= day <= days.last]
+    # asked apart: given both at once, SQLite goes through the sessions of all days that were counted
+    counted = select(asn_session_counts.c.day).where(asn_session_counts.c.day.in_(others)).distinct()
+    return set(connection.scalars(counted))

@@ -72,5 +72,7 @@ def contiguous(days: Iterable[date]) -> list[DayRange]:
 
 def days_with_sessions(connection: Connection) -> DayRange | None:
     """Return the span of all days that have sessions, None where there are none."""
-    first, last = connection.execute(select(func.min(session_days.c.day), func.max(session_days.c.day))).one()
-    return DayRange(first, last) if first is not None else None
+    # each asked for itself: SQLite takes either from the end of the index, and for both at once reads all of it
+    first = connection.scalar(select(func.min(session_days.c.day)))
+    last = connection.scalar(select(func.max(session_days.c.day)))
+    return None if first is None or last is None else DayRange(first, last)

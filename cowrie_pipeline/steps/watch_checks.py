@@ -153,19 +153,23 @@ def _clocks(connection: Connection, days: DayRange, settings: Settings, now: dat
         .where(files.read_at >= since, files.last_event_at > files.read_at)
         .order_by(files.path)
     )
+    # the few days that were loaded before they ended, asked for apart: SQLite would go through all sessions for them
+    early = connection.execute(
+        select(loaded.day, loaded.loaded_at)
+        .where(loaded.loaded_at >= since, loaded.day >= func.date(loaded.loaded_at))
+        .order_by(loaded.day)
+    ).all()
     newest = func.max(parts.last_event_at)
-    of_sensors = connection.execute(
-        select(parts.sensor, newest, loaded.loaded_at)
-        .join(loaded_days, loaded.day == parts.day)
-        .where(
-            loaded.loaded_at >= since,
-            loaded.day >= func.date(loaded.loaded_at),
-            parts.imported_from.is_(None),
-            parts.last_event_at > loaded.loaded_at,
+    of_sensors = [
+        (sensor, event_at, loaded_at)
+        for day, loaded_at in early
+        for sensor, event_at in connection.execute(
+            select(parts.sensor, newest)
+            .where(parts.day == day, parts.imported_from.is_(None), parts.last_event_at > loaded_at)
+            .group_by(parts.sensor)
+            .order_by(parts.sensor)
         )
-        .group_by(parts.sensor, loaded.day, loaded.loaded_at)
-        .order_by(parts.sensor, newest)
-    )
+    ]
     rows = [(None, path, event_at, read_at) for path, event_at, read_at in of_files]
     rows += [(sensor, None, event_at, read_at) for sensor, event_at, read_at in of_sensors]
     return CheckResult.of(

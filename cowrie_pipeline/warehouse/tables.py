@@ -270,7 +270,13 @@ session_summaries = Table(
     postgresql_with={"fillfactor": 40},
 )
 Index(None, session_summaries.c.first_event_at)
-Index(None, session_summaries.c.source_ip)
+# with the times, so that an address is recounted from the index alone, however many sessions it had
+Index(
+    None,
+    session_summaries.c.source_ip,
+    session_summaries.c.first_event_at,
+    session_summaries.c.last_event_at,
+)
 
 login_attempts = Table(
     "login_attempts",
