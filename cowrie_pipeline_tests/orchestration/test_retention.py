@@ -115,7 +115,7 @@ def test_nothing_is_left_on_disk_of_a_run_that_was_removed(settings: Settings, t
         old, young = (materialize(instance, [DayRange(DAYS.first, DAYS.first)], settings).run_ids[0] for _ in range(2))
         kinds = {path.suffix for path in files_of(settings.state_dir, old)}
         # its events, what it printed, and what one step handed to the next
-        assert kinds == {".db", ".out", ".err", ".complete", ""}
+        assert kinds == {".db", ".out", ".err", ".complete"}
         ended = instance.get_run_records(dg.RunsFilter(run_ids=[old]))[0].update_timestamp
         report = drop_old_runs(instance, before=ended.replace(tzinfo=UTC) + timedelta(microseconds=1))
         assert report.runs == 1
