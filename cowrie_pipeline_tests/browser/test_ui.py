@@ -150,7 +150,12 @@ def test_a_partition_is_materialized_by_clicking(
     page.unlink()
     browser.open(f"{ui}/assets/attack_report")
     browser.click("button", "Materialize")
-    browser.click("[role=dialog] button, .dagster-dialog button", "Latest")
+    # the dialog may be there before it knows of any partition, and then takes none
+    until = monotonic() + _RUN_SECONDS
+    while not browser.evaluate(r"/\b1 partition\b/.test(document.body.innerText)"):
+        assert monotonic() < until, f"the latest partition could not be chosen within {_RUN_SECONDS} s"
+        browser.click("[role=dialog] button, .dagster-dialog button", "Latest")
+        sleep(0.5)
     keep_screenshot("ui_dialog")
     browser.click("[role=dialog] button, .dagster-dialog button", "Launch")
     until = monotonic() + _RUN_SECONDS
