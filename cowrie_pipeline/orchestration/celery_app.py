@@ -33,7 +33,7 @@ from dagster_celery.tasks import create_task
 from dagster_shared.serdes import unpack_value
 
 from cowrie_pipeline.orchestration.lost_steps import Watch, WatchedResult, look_in_redis
-from cowrie_pipeline.orchestration.processes import OfThisProcess, note_process
+from cowrie_pipeline.orchestration.processes import OfThisProcess
 from cowrie_pipeline.orchestration.queues import COWRIE, QUEUES
 from cowrie_pipeline.settings import Settings
 
@@ -83,9 +83,8 @@ class _StepsOnWorkers(OfThisProcess):
         """Return what Celery's app is made with; the loop that waits for the workers asks for it."""
         return self.executor.app_args()
 
-    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
+    def steps(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
         """Have the steps of a run done, and look for those that are not back."""
-        note_process(plan_context.instance, plan_context.run_id)
         watch: Watch | None = None
 
         def give_away(app: Celery, context: Any, step: Any, *how: Any) -> WatchedResult:

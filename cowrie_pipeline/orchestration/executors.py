@@ -27,15 +27,9 @@ def build_executor(settings: Settings) -> dg.ExecutorDefinition:
 
         return steps_on_workers
     if settings.executor == "multiprocess":
-        return dg.ExecutorDefinition(
-            name="multiprocess",
-            config_schema=dg.multiprocess_executor.config_schema.as_field(),
-            requirements=dg.multiple_process_executor_requirements(),
-            executor_creation_fn=_a_process_for_each_step,
-            description="Each step in a process of its own, on this machine.",
-        )
+        return _on_this_machine(dg.multiprocess_executor)
     # a process for each step would cost two seconds a step
-    return dg.in_process_executor
+    return _on_this_machine(dg.in_process_executor)
 
 
 def refuse_unusable(settings: Settings) -> None:
@@ -61,6 +55,17 @@ def refuse_unusable(settings: Settings) -> None:
         )
 
 
-def _a_process_for_each_step(context: dg.InitExecutorContext) -> dg.Executor:
-    made: Any = dg.multiprocess_executor.executor_creation_fn
-    return OfThisProcess(made(context))
+def _on_this_machine(made_by: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
+    """Return an executor of Dagster's whose runs are told apart by their process."""
+
+    def create(context: dg.InitExecutorContext) -> dg.Executor:
+        made: Any = made_by.executor_creation_fn
+        return OfThisProcess(made(context))
+
+    return dg.ExecutorDefinition(
+        name=made_by.name,
+        config_schema=made_by.config_schema.as_field(),
+        requirements=made_by.get_requirements,
+        executor_creation_fn=create,
+        description=made_by.description,
+    )

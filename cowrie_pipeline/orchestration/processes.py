@@ -1,4 +1,4 @@
-"""What becomes of a run if its process is killed.
+"""What becomes of a run if its process is killed, or if Dagster cannot write down what it did.
 
 Dagster's launcher for one machine does not look after the processes that it started: a run whose process was killed
 together with the daemon stays "started" for ever, and with it its places in pools and the days that it was making.
@@ -6,14 +6,19 @@ together with the daemon stays "started" for ever, and with it its places in poo
 A run that was killed alone the code server ends, but its places stay taken for the minutes that dagster.yaml says, and
 whoever needs them waits so long.
 
+A run whose step failed because Dagster's own database was away Dagster counts as one with a failed step, which is not
+started again, as if our work had failed. It is one that was interrupted.
+
 Belongs here: the tag that names the process, and who sets it; ending runs whose process is gone, and freeing their
-places.
+places; telling interrupted runs from failed ones.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from dagster._core.execution.plan.objects import ErrorSource
+from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from cowrie_pipeline.observability.processes import is_gone, this_process
 
@@ -28,7 +33,10 @@ def note_process(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 class OfThisProcess(dg.Executor):
-    """An executor whose runs are those of the process in which it is, whoever does their steps."""
+    """An executor whose runs are those of the process in which it is, whoever does their steps.
+
+    A run that was interrupted, it has Dagster start once more.
+    """
 
     def __init__(self, executor: Any) -> None:
         self.executor = executor
@@ -41,6 +49,15 @@ class OfThisProcess(dg.Executor):
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
         """Have the steps of a run done."""
         note_process(plan_context.instance, plan_context.run_id)
+        for event in self.steps(plan_context, execution_plan):
+            if event.is_step_failure and event.step_failure_data.error_source is ErrorSource.UNEXPECTED_ERROR:
+                # neither our code nor Dagster's own complaint: in between, where events are stored
+                once_more = {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true"}
+                plan_context.instance.add_run_tags(plan_context.run_id, once_more)
+            yield event
+
+    def steps(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
+        """Do the steps, or have them done, and yield what Dagster is to know of them."""
         events: Iterator[Any] = self.executor.execute(plan_context, execution_plan)
         return events
 

@@ -45,7 +45,8 @@ class Pipeline(dg.ConfigurableResource[Any]):
         """
         self._settings = Settings.from_environment()
         if context.instance is not None and context.run is not None:
-            # of other executors each step is in a process of its own, and theirs is noted by themselves (executors.py)
+            # a command that materializes has no executor that does it (executors.py); of executors other than this
+            # one, each step is in a process of its own
             if self._settings.executor == "in_process":
                 note_process(context.instance, context.run.run_id)
             # where no daemon runs nobody else does, and where one does not before its next look: meanwhile this run

@@ -30,9 +30,8 @@ from cowrie_pipeline_tests.cli.in_process import only_environment
 from cowrie_pipeline_tests.cli.processes import PROJECT, SCRIPTS, environment
 from cowrie_pipeline_tests.postgresql import OwnServer
 
-# A hang, on the slowest machine: nothing here depends on how long anything takes. But a run that fails because Dagster
-# could not write down what a step did, when its server died, is started again by the log sensor after ten minutes.
-_PATIENCE_SECONDS = 1200.0
+# a hang, on the slowest machine: nothing here depends on how long anything takes
+_PATIENCE_SECONDS = 400.0
 _LOOK_EVERY_SECONDS = 0.05
 
 
