@@ -149,16 +149,17 @@ def _print(summary: _Summary) -> None:
 def _notes(summary: _Summary) -> list[str]:
     """Say what an operator should know although nothing failed."""
     scan, outside = summary.scan, summary.outside
+    before, future = outside["events_before_first_partition"], outside["events_in_future"]
     notes = []
     if not scan.files:
         notes.append(
             f"expected log files, found none in {', '.join(summary.log_paths)} (--logs or COWRIE_LOGS names them)"
         )
-    elif scan.days and not summary.days:
+    elif not summary.days and outside["events_on_other_days"] > before + future:
         notes.append(f"no day asked for is in the logs: they have {min(scan.days)} to {max(scan.days)}")
-    if before := outside["events_before_first_partition"]:
+    if before:
         notes.append(f"{before:,} events before the first partition (COWRIE_START_DATE) were kept and not loaded")
-    if future := outside["events_in_future"]:
+    if future:
         notes.append(f"{future:,} events in the future, where a sensor's clock is wrong, were kept and not loaded")
     if unknown := sum(scan.unknown_events.values()):
         notes.append(f"{unknown:,} events of {len(scan.unknown_events):,} unknown ids were counted with their sessions")

@@ -97,6 +97,13 @@ def test_a_run_of_days_that_no_log_has_says_which_there_are(tmp_path: Path, logs
     assert "no day asked for is in the logs: they have 2026-03-01 to 2026-03-01" in done.out
 
 
+def test_a_run_whose_logs_are_before_the_first_partition_says_that_and_no_more(tmp_path: Path, logs: Path) -> None:
+    done = invoke(tmp_path, "run", "--logs", logs, COWRIE_START_DATE="2026-04-01")
+    assert done.code == 0
+    assert "events before the first partition (COWRIE_START_DATE) were kept and not loaded" in done.out
+    assert "no day asked for" not in done.out
+
+
 @pytest.mark.parametrize("command", [("run", "--logs", "."), ("status",), ("db", "upgrade")])
 def test_a_damaged_file_is_told_in_one_line_with_a_remedy(tmp_path: Path, command: tuple[str, ...]) -> None:
     (tmp_path / "bad.db").write_bytes(b"this is no database " * 500)
