@@ -45,7 +45,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long tests, so that none is left alone at the end; skip what needs the real logs without them."""
-    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     if not SHARED_DATA.is_dir():
         skip = pytest.mark.skip(reason=f"the real logs and registries are not at {SHARED_DATA}")
         for item in items:

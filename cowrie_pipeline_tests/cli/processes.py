@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,14 @@ def start_enrich(folder: Path, *arguments: str | Path, **variables: str | Path) 
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def kill_group(process: "subprocess.Popen[Any] | None") -> None:
+    """Kill a process that was started in a session of its own, and all that it started, also what outlived it."""
+    if process is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def report_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

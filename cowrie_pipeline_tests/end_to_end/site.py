@@ -4,14 +4,12 @@ All are the test's own, each may be killed at any moment, and everything they wr
 """
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -27,7 +25,7 @@ from cowrie_pipeline.steps.log_watch import Status
 from cowrie_pipeline.warehouse.engine import Warehouse, WarehouseError
 from cowrie_pipeline.warehouse.tables import day_requests, step_runs
 from cowrie_pipeline_tests.cli.in_process import only_environment
-from cowrie_pipeline_tests.cli.processes import PROJECT, SCRIPTS, environment
+from cowrie_pipeline_tests.cli.processes import PROJECT, SCRIPTS, environment, kill_group
 from cowrie_pipeline_tests.postgresql import OwnServer
 
 # a hang, on the slowest machine: nothing here depends on how long anything takes
@@ -142,21 +140,21 @@ class Site:
 
     def kill_daemon(self) -> None:
         """Kill the daemon alone: runs are children of the code server."""
-        _kill_group(self._daemon)
+        kill_group(self._daemon)
         self._daemon = None
 
     def kill_worker_of(self, pid: int) -> None:
         """Kill the worker to which a process belongs, with that process."""
         parents = {parent.pid for parent in psutil.Process(pid).parents()}
         (name,) = (name for name, worker in self._workers.items() if worker.pid in parents)
-        _kill_group(self._workers.pop(name))
+        kill_group(self._workers.pop(name))
 
     def kill_everything(self) -> None:
         """Kill the daemon, the workers, the code server and the runs, as when the machine loses its power."""
         self.kill_daemon()
         while self._workers:
-            _kill_group(self._workers.popitem()[1])
-        _kill_group(self._code_server)
+            kill_group(self._workers.popitem()[1])
+        kill_group(self._code_server)
         self._code_server = None
 
     def kill_run(self) -> str:
@@ -248,14 +246,6 @@ class Site:
             return []
         finally:
             warehouse.dispose()
-
-
-def _kill_group(process: "subprocess.Popen[bytes] | None") -> None:
-    """Kill a process and all that it started."""
-    if process is not None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 from dagster._core.scheduler.instigation import ScheduleInstigatorData, TickStatus
 
 from cowrie_pipeline_tests.cli.in_process import only_environment
-from cowrie_pipeline_tests.cli.processes import PROJECT, SCRIPTS, environment
+from cowrie_pipeline_tests.cli.processes import PROJECT, SCRIPTS, environment, kill_group
 from cowrie_pipeline_tests.contract.http_server import HttpServer, as_json
 from cowrie_pipeline_tests.orchestration.days_gone_by import Honeypot, sessions_of
 from cowrie_pipeline_tests.postgresql import OwnServer
@@ -47,12 +47,15 @@ def daemon(variables: dict[str, str], log: Path) -> Iterator[None]:
             env=variables,
             stdout=file,
             stderr=file,
+            start_new_session=True,
         )
         try:
             yield
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
+            # its code server waits for the database, which may be gone
+            kill_group(process)
 
 
 def wait_for(what: str, is_there: Callable[[], bool], log: Path) -> None:

@@ -38,6 +38,8 @@ from cowrie_pipeline_tests.orchestration.days_gone_by import Honeypot, sessions_
 from cowrie_pipeline_tests.orchestration.receiver import Receiver
 from cowrie_pipeline_tests.steps.made_days import Event, write_log
 
+pytestmark = pytest.mark.long
+
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 31)
 Moment = tuple[str, str]
 START = date(2025, 12, 1)

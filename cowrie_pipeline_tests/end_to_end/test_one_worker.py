@@ -22,6 +22,8 @@ from cowrie_pipeline_tests.postgresql import OwnServer
 from cowrie_pipeline_tests.redis_server import PROGRAM, OwnRedis
 from cowrie_pipeline_tests.steps.made_days import span
 
+pytestmark = pytest.mark.long
+
 NEEDS_REDIS = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
 DAY = span("2026-03-01").first
 OF_REDIS, OF_POSTGRES = "pl4ntedredis", "pl4ntedpostgres"

@@ -16,7 +16,7 @@ from cowrie_pipeline_tests.conftest import SHARED_DATA, Databases
 from cowrie_pipeline_tests.end_to_end.comparing import all_facts
 from cowrie_pipeline_tests.steps.made_days import rows, span
 
-pytestmark = pytest.mark.shared_data
+pytestmark = [pytest.mark.shared_data, pytest.mark.long]
 
 LOGS = SHARED_DATA / "logs"
 EXPECTED_FILE = SHARED_DATA / "expected.json"

@@ -26,6 +26,8 @@ from cowrie_pipeline_tests.end_to_end.site import Site, short_folder, storage_of
 from cowrie_pipeline_tests.postgresql import OwnServer
 from cowrie_pipeline_tests.steps.made_days import span
 
+pytestmark = pytest.mark.long
+
 FIRST = date(2026, 3, 1)
 # logs come some days at a time, and something is killed while each portion is made
 DAYS_AT_ONCE = 2

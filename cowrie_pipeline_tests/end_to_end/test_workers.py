@@ -34,6 +34,7 @@ from cowrie_pipeline_tests.redis_server import PROGRAM, OwnRedis
 
 pytestmark = [
     pytest.mark.shared_data,
+    pytest.mark.long,
     pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed"),
 ]
 

@@ -36,6 +36,7 @@ from cowrie_pipeline.orchestration.log_sensor import LOG_SENSOR, days_under_way
 
 _LOGGER = logging.getLogger("dagster_daemon")
 _OURS = LoadableTargetOrigin(module_name="cowrie_pipeline.definitions", attribute="defs")
+_HANG_MS = 600_000
 _RUNS_IN_THIS_PROCESS = {
     "telemetry": {"enabled": False},
     "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
@@ -70,6 +71,8 @@ class DagsterDaemon:
 
     def __enter__(self) -> Self:
         self.instance = self._open.enter_context(dg.DagsterInstance.get())
+        # else its storage on PostgreSQL connects anew for each event, which costs more than the event
+        self.instance.optimize_for_webserver(statement_timeout=_HANG_MS, pool_recycle=-1, max_overflow=20)
         # a daemon that starts loads the code with the settings of now
         self._open.enter_context(mock.patch.object(definitions, "defs", build_definitions()))
         target = InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(_OURS, location_name="ours"))
