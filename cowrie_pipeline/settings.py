@@ -232,7 +232,7 @@ class Settings:
     celery_backend: str | None = _setting(
         "COWRIE_CELERY_BACKEND",
         None,
-        "Redis that keeps what became of steps until their run has seen it, such as `redis://:password@host:6379/1`. "
+        "Redis that keeps what became of steps, for an hour, such as `redis://:password@host:6379/1`. "
         "Default: that of COWRIE_CELERY_BROKER.",
         secret=True,
     )

@@ -46,6 +46,10 @@ _SOFT_STOP_SECONDS = 10.0
 # A Redis that is restarted and reads its file again is waited for.
 _PATIENCE = {"max_retries": 60, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 5.0}
 
+# How long outcomes are kept: each has the events of a step, and nobody takes it away. A step that is lent again within
+# this time is not done again.
+_RESULTS_SECONDS = 3600
+
 # How often a worker renews what Redis has lent it while that holds: one time may fail.
 _RENEWALS = 4
 
@@ -67,6 +71,7 @@ _CONFIG: dict[str, Any] = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "task_publish_retry_policy": _PATIENCE,
+    "result_expires": _RESULTS_SECONDS,
     "result_backend_always_retry": True,
     "result_backend_transport_options": {"retry_policy": _PATIENCE},
 }
@@ -174,9 +179,8 @@ class _Lease(bootsteps.StartStopStep):  # type: ignore[misc]
         self._timer = parent.timer.call_repeatedly(lease / _RENEWALS, _renew, (parent,))
 
     def stop(self, parent: Any) -> None:
-        """Renew no more."""
-        del parent
-        if self._timer is not None:
+        """Renew no more, unless the worker ends: then it still has steps under way, and waits for them."""
+        if self._timer is not None and parent.blueprint.state != bootsteps.CLOSE:
             self._timer.cancel()
 
 

@@ -10,7 +10,7 @@ Does not belong here: giving steps away (celery_app.py), runs whose own process 
 """
 
 from collections.abc import Callable, Collection
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Protocol
 
 from celery import Celery
@@ -21,6 +21,9 @@ __all__ = ["StepLostError", "Watch", "WatchedResult", "look_in_redis"]
 # from a queue to a worker, any is.
 LOOK_EVERY_SECONDS = 5.0
 LOOKS_IN_VAIN = 4
+# Whoever asks more often than Dagster's loop does, once a second, waits so long between: after an error, or when it is
+# to end, that loop goes round without a pause until the last step is back.
+PAUSE_SECONDS = 0.2
 
 
 class StepLostError(Exception):
@@ -61,15 +64,22 @@ class Watch:
     Args:
         find: returns those of some messages that are in a queue or lent; raises where that cannot be told.
         clock: of seconds.
+        pause: waits for some seconds.
     """
 
     def __init__(
-        self, find: Callable[[Collection[str]], Collection[str]], *, clock: Callable[[], float] = monotonic
+        self,
+        find: Callable[[Collection[str]], Collection[str]],
+        *,
+        clock: Callable[[], float] = monotonic,
+        pause: Callable[[float], None] = sleep,
     ) -> None:
         self._find = find
         self._clock = clock
+        self._pause = pause
         self._next_look = clock() + LOOK_EVERY_SECONDS
         self._in_vain: dict[str, int] = {}
+        self._asked_at: dict[str, float] = {}
 
     def begin(self, message: str) -> None:
         """Look for a message from now on."""
@@ -78,9 +88,13 @@ class Watch:
     def end(self, message: str) -> None:
         """Look for it no longer."""
         self._in_vain.pop(message, None)
+        self._asked_at.pop(message, None)
 
     def is_lost(self, message: str) -> bool:
-        """Say whether a message was nowhere in some looks; look, if it is time to."""
+        """Say whether a message was nowhere in some looks; look, if it is time to, and wait, if it is too early."""
+        if self._clock() < self._asked_at.get(message, -PAUSE_SECONDS) + PAUSE_SECONDS:
+            self._pause(PAUSE_SECONDS)
+        self._asked_at[message] = self._clock()
         if self._clock() >= self._next_look:
             self._look()
             self._next_look = self._clock() + LOOK_EVERY_SECONDS

@@ -1,5 +1,6 @@
 """A worker's part: which steps it refuses, what it renews, and what its steps may start."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from dagster_shared.serdes import pack_value
 
 from cowrie_pipeline.orchestration.celery_app import EndedRunError, _renew, build_app
 from cowrie_pipeline.settings import Settings
-from cowrie_pipeline_tests.cli.processes import environment
+from cowrie_pipeline_tests.cli.processes import environment, kill_group
 from cowrie_pipeline_tests.redis_server import PROGRAM, OwnRedis
 
 NEEDS_REDIS = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
@@ -110,6 +111,59 @@ def test_what_redis_has_lent_is_renewed_while_the_worker_lives_and_not_what_is_d
         queue.close()
     assert set(lent) == {requests[0].message.delivery_tag}
     assert lent[requests[0].message.delivery_tag] > long_ago + 900
+
+
+@NEEDS_REDIS
+def test_a_worker_that_is_told_to_end_keeps_what_it_was_lent_until_its_step_is_done(
+    own_redis: OwnRedis, tmp_path: Path
+) -> None:
+    code = """
+import sys
+import time
+from cowrie_pipeline.orchestration.celery_app import build_app
+from cowrie_pipeline.settings import Settings
+
+app = build_app(Settings(celery_broker=sys.argv[1], celery_lease_seconds=10))
+
+@app.task(name="step")
+def step():
+    print("begun", flush=True)
+    time.sleep(16)
+    print("done", flush=True)
+
+if __name__ == "__main__":
+    worker = app.Worker(hostname="one@here", queues=["cowrie"], concurrency=1, pool="prefork", quiet=True)
+    worker.start()
+    raise SystemExit(worker.exitcode or 0)
+"""
+    script = tmp_path / "worker.py"
+    script.write_text(code)
+    project = str(Path(__file__).resolve().parents[2])
+    build_app(Settings(celery_broker=own_redis.url(0))).send_task("step", queue="cowrie")
+    command = [sys.executable, script, own_redis.url(0)]
+    variables = environment(tmp_path, PYTHONPATH=project)
+    with (
+        subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True, start_new_session=True) as worker,
+        redis.Redis(port=own_redis.port) as client,
+    ):
+        try:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "begun\n"
+            worker.send_signal(signal.SIGTERM)
+            told = time.time()
+            since = []
+            # beyond the lease, after which Redis would give the step to another
+            while time.time() < told + 12:
+                time.sleep(1)
+                since.append([score for _, score in client.zrange("unacked_index", 0, -1, withscores=True)])
+            # beside what Celery says
+            assert "done\n" in worker.stdout.read()
+            assert worker.wait(60) == 0
+            assert client.zcard("unacked_index") == 0
+        finally:
+            kill_group(worker)
+    assert all(len(scores) == 1 for scores in since)
+    assert since[-1][0] > told + 5
 
 
 def test_a_step_may_have_processes_beside_it(tmp_path: Path) -> None:

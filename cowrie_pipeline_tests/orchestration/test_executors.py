@@ -52,7 +52,7 @@ def test_chunks_are_looked_up_at_once_where_several_can_be(kind: str, pool: str 
 def test_steps_that_ask_a_scarce_service_are_in_the_queue_for_them_and_others_in_the_default_one() -> None:
     queues = {name: op.tags.get("dagster-celery/queue") for name, op in ops(present()).items()}
     scarce = {name for name, queue in queues.items() if queue == SCARCE}
-    assert scarce == {"file_reputation", "password_exposure", "stale_enrichment"}
+    assert scarce == {"file_reputation", "password_exposure"}
     assert {queue for queue in queues.values() if queue is not None} <= set(QUEUES)
 
 
@@ -105,8 +105,9 @@ def test_without_celery_nothing_of_it_is_imported(tmp_path: Path) -> None:
         ((), {"COWRIE_CELERY_BROKER": BROKER}, "SQLite"),
         ((), {"COWRIE_CELERY_BROKER": "amqp://hunter2@localhost"}, "must be redis://host:port/number"),
         (("--queue", "other"), {"COWRIE_CELERY_BROKER": BROKER}, "--queue must be one of cowrie, scarce"),
+        ((), {"COWRIE_CELERY_BROKER": BROKER, "COWRIE_DB_URL": POSTGRES}, "COWRIE_EXECUTOR is in_process"),
     ],
-    ids=["no broker", "sqlite", "other broker", "other queue"],
+    ids=["no broker", "sqlite", "other broker", "other queue", "other executor"],
 )
 def test_a_worker_that_cannot_work_says_why_and_ends(
     tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], wrong: str

@@ -9,6 +9,7 @@ from celery import Celery
 from cowrie_pipeline.orchestration.lost_steps import (
     LOOK_EVERY_SECONDS,
     LOOKS_IN_VAIN,
+    PAUSE_SECONDS,
     StepLostError,
     Watch,
     WatchedResult,
@@ -44,7 +45,8 @@ class Redis:
         self.is_there = True
         self.now = 0.0
         self.looks = 0
-        self.watch = Watch(self._find, clock=lambda: self.now)
+        self.pauses: list[float] = []
+        self.watch = Watch(self._find, clock=lambda: self.now, pause=self.pauses.append)
 
     def _find(self, messages: Collection[str]) -> set[str]:
         self.looks += 1
@@ -115,6 +117,16 @@ def test_redis_is_asked_once_for_all_steps_and_not_at_every_turn(redis: Redis) -
     assert redis.looks == 0
     redis.are_ready(*results, looks=1)
     assert redis.looks == 1
+
+
+def test_who_asks_without_a_pause_is_given_one_and_who_asks_once_a_second_is_not(redis: Redis) -> None:
+    results = [redis.give(name)[1] for name in "ab"]
+    for _ in range(3):
+        assert not any(each.ready() for each in results)
+        redis.now += 1
+    assert redis.pauses == []
+    assert not any(each.ready() for each in (*results, *results))
+    assert redis.pauses == [PAUSE_SECONDS, PAUSE_SECONDS]
 
 
 def test_a_step_that_is_not_wanted_any_more_is_revoked(redis: Redis) -> None:

@@ -9,7 +9,6 @@ from cowrie_pipeline.observability.progress import progress_of
 from cowrie_pipeline.orchestration.assets.shared import OWNERS, RETRY, typed_failures
 from cowrie_pipeline.orchestration.metadata import preview, stats_metadata, table_metadata
 from cowrie_pipeline.orchestration.pools import CASCADE
-from cowrie_pipeline.orchestration.queues import IN_SCARCE_QUEUE
 from cowrie_pipeline.orchestration.resources import Pipeline
 from cowrie_pipeline.steps.journal import journaled
 from cowrie_pipeline.steps.stale_enrichment import (
@@ -44,7 +43,6 @@ def build_stale_enrichment() -> dg.AssetsDefinition:
         owners=OWNERS,
         code_version="1",
         pool=CASCADE,
-        op_tags=IN_SCARCE_QUEUE,
         retry_policy=RETRY,
         description=(
             "Addresses in ip_inventory whose facts have expired, looked up again by the same cascade, a bounded number "
