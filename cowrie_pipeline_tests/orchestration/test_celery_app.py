@@ -140,7 +140,7 @@ if __name__ == "__main__":
     script.write_text(code)
     project = str(Path(__file__).resolve().parents[2])
     build_app(Settings(celery_broker=own_redis.url(0))).send_task("step", queue="cowrie")
-    command = [sys.executable, script, own_redis.url(0)]
+    command: list[str | Path] = [sys.executable, script, own_redis.url(0)]
     variables = environment(tmp_path, PYTHONPATH=project)
     with (
         subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True, start_new_session=True) as worker,
