@@ -17,7 +17,17 @@ from typing import Any
 
 import psutil
 
-__all__ = ["MeasureError", "Measured", "Moment", "Used", "run_command", "run_task", "serving", "used_between"]
+__all__ = [
+    "MeasureError",
+    "Measured",
+    "Moment",
+    "Used",
+    "run_command",
+    "run_task",
+    "serving",
+    "task_command",
+    "used_between",
+]
 
 _SECONDS_BETWEEN_LOOKS = 0.02
 # Listing a process's children reads all of /proc, so it is done at every tenth look only.
@@ -79,7 +89,7 @@ class Measured:
 
 def run_task(name: str, **arguments: Any) -> Measured:
     """Run a task of tasks.py in a process of its own and wait for it."""
-    return run_command([*_task_command(name), json.dumps(arguments)])
+    return run_command([*task_command(name), json.dumps(arguments)])
 
 
 def run_command(
@@ -151,7 +161,7 @@ def _cpu_seconds_of_children() -> float:
 def serving(name: str, **arguments: Any) -> Iterator["Server"]:
     """Have a task run beside the measured work, from the line it prints first until the block ends."""
     with subprocess.Popen(
-        [*_task_command(name), json.dumps(arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*task_command(name), json.dumps(arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             yield Server(process)
@@ -174,7 +184,7 @@ class Server:
         return counted
 
 
-def _task_command(name: str) -> list[str]:
+def task_command(name: str) -> list[str]:
     return [sys.executable, "-m", "benchmarks.task", name]
 
 
